@@ -1,0 +1,370 @@
+package notary
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/opencontainers/go-digest"
+	"github.com/theupdateframework/notary"
+	"github.com/theupdateframework/notary/tuf"
+	"github.com/theupdateframework/notary/tuf/data"
+	"github.com/theupdateframework/notary/tuf/utils"
+)
+
+// An index is what the verified metadata of one repository says. It is never
+// changed after it was made, but for its source.
+type index struct {
+	source trust.Source
+	base   map[data.RoleName]time.Time // expiry of root, timestamp, snapshot and targets
+	signed []string                    // IDs of the keys that signed root and targets
+	roles  map[data.RoleName]*role
+	broken map[data.RoleName]error // delegations that exist and did not verify
+}
+
+// A role is targets or a delegation of it, verified.
+type role struct {
+	targets   map[string]digest.Digest // by tag; only tags the role may sign
+	expires   time.Time
+	keys      []string // canonical IDs of the keys that signed, then their own IDs where these differ
+	threshold int
+}
+
+// index reads the verified repository.
+func (l *loader) index(roots chain, repo *tuf.Repo) (*index, error) {
+	x := &index{
+		base: map[data.RoleName]time.Time{
+			data.CanonicalRootRole:      repo.Root.Signed.Expires,
+			data.CanonicalTimestampRole: repo.Timestamp.Signed.Expires,
+			data.CanonicalSnapshotRole:  repo.Snapshot.Signed.Expires,
+			data.CanonicalTargetsRole:   repo.Targets[data.CanonicalTargetsRole].Signed.Expires,
+		},
+		roles:  map[data.RoleName]*role{},
+		broken: map[data.RoleName]error{},
+	}
+	rootRole, err := repo.Root.BuildBaseRole(data.CanonicalRootRole)
+	if err != nil {
+		return nil, classify(data.CanonicalRootRole, err)
+	}
+	targetsRole, err := repo.GetBaseRole(data.CanonicalTargetsRole)
+	if err != nil {
+		return nil, classify(data.CanonicalTargetsRole, err)
+	}
+	targets := repo.Targets[data.CanonicalTargetsRole]
+	x.roles[data.CanonicalTargetsRole] = newRole(targets, data.DelegationRole{BaseRole: targetsRole, Paths: []string{""}})
+	x.signed = append(signedBy(roots.current().Signatures, rootRole), x.roles[data.CanonicalTargetsRole].keys...)
+	for _, name := range append(l.scope.needs(), delegationsOf(targets)...) {
+		l.addDelegation(x, repo, name)
+	}
+	return x, nil
+}
+
+func delegationsOf(targets *data.SignedTargets) []data.RoleName {
+	var names []data.RoleName
+	for _, role := range targets.Signed.Delegations.Roles {
+		names = append(names, role.Name)
+	}
+	return names
+}
+
+// addDelegation files a delegation under roles or broken. One that nobody
+// delegated is in neither; one that was never published lists nothing.
+func (l *loader) addDelegation(x *index, repo *tuf.Repo, name data.RoleName) {
+	delegated, err := repo.GetDelegationRole(name)
+	if err != nil {
+		if _, seen := l.seen[name]; seen && errors.As(err, new(data.ErrNoSuchRole)) {
+			return // its delegation was withdrawn by the parent, which is verified
+		}
+		if !errors.As(err, new(data.ErrNoSuchRole)) && !errors.As(err, new(data.ErrInvalidRole)) {
+			x.broken[name] = classify(name, err)
+		}
+		return
+	}
+	_, listed := repo.Snapshot.Signed.Meta[string(name)]
+	metadata, verified := repo.Targets[name]
+	switch {
+	case verified:
+		x.roles[name] = newRole(metadata, delegated)
+	case listed:
+		x.broken[name] = cmp.Or(l.broken[name], refuse(trust.BadSignature, name, errors.New("its metadata was not read")))
+	case l.seen[name] > 0:
+		x.broken[name] = refuse(trust.Rollback, name, errors.New("it has been seen, and the server now denies that it was ever signed"))
+	default:
+		x.roles[name] = &role{expires: x.base[data.CanonicalTargetsRole], threshold: delegated.Threshold}
+	}
+}
+
+func newRole(metadata *data.SignedTargets, delegated data.DelegationRole) *role {
+	r := &role{
+		targets:   make(map[string]digest.Digest, len(metadata.Signed.Targets)),
+		expires:   metadata.Signed.Expires,
+		keys:      signedBy(metadata.Signatures, delegated.BaseRole),
+		threshold: delegated.Threshold,
+	}
+	for tag, meta := range metadata.Signed.Targets {
+		sum := meta.Hashes[notary.SHA256]
+		if delegated.CheckPaths(tag) && len(sum) == 32 {
+			r.targets[tag] = digest.NewDigestFromBytes(digest.SHA256, sum)
+		}
+	}
+	return r
+}
+
+// signedBy names the keys of a role whose signatures verified, by both their
+// IDs when a certificate hides the canonical one.
+func signedBy(signatures []data.Signature, role data.BaseRole) []string {
+	var ids []string
+	for _, signature := range signatures {
+		key, ok := role.Keys[signature.KeyID]
+		if !ok || !signature.IsValid {
+			continue
+		}
+		if canonical, err := utils.CanonicalKeyID(key); err == nil {
+			ids = append(ids, canonical)
+		}
+		ids = append(ids, signature.KeyID)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// fresh checks the base roles' expiry. TUF 1.0.31, 5.3.10, 5.4.4, 5.5.6 and
+// 5.6.5; the scope's allowance is for an air gap and excuses only timestamp
+// and snapshot, whose one purpose is to show that an answer is recent.
+func (x *index) fresh(now time.Time, s Scope) error {
+	for _, name := range data.BaseRoles {
+		expires := x.base[name]
+		if excused(name) && s.AllowExpired == Unbounded {
+			continue
+		}
+		if excused(name) {
+			expires = expires.Add(s.AllowExpired)
+		}
+		if now.After(expires) {
+			return refuse(trust.Expired, name, fmt.Errorf("it was good until %s; the repository's owner must sign or refresh it", x.base[name].UTC().Format(time.RFC3339)))
+		}
+	}
+	return nil
+}
+
+func excused(name data.RoleName) bool {
+	return name == data.CanonicalTimestampRole || name == data.CanonicalSnapshotRole
+}
+
+// answer judges a question about verified, fresh metadata.
+func (x *index) answer(q trust.Question, s Scope, now time.Time) (trust.Signed, error) {
+	want := wanted(q)
+	dgst, by, err := x.vouchers(want, s)
+	if err != nil {
+		return trust.Signed{}, err
+	}
+	signed := trust.Signed{Digest: dgst, Method: trust.DCT, Source: x.source, Scope: s.Pattern, Signers: x.signers(want, dgst), Expires: x.expires(s)}
+	for _, name := range by {
+		if err := x.usable(name, s, now); err != nil {
+			return trust.Signed{}, err
+		}
+		signed.KeyIDs = append(signed.KeyIDs, x.roles[name].keys...)
+		if x.roles[name].expires.Before(signed.Expires) {
+			signed.Expires = x.roles[name].expires
+		}
+	}
+	slices.Sort(signed.KeyIDs)
+	signed.KeyIDs = slices.Compact(signed.KeyIDs)
+	if key, found := firstCommon(append(x.signed, signed.KeyIDs...), s.RevokedKeys); found {
+		return trust.Signed{}, refuse(trust.Revoked, by[0], fmt.Errorf("key %s is revoked by the policy", key))
+	}
+	if !q.Content.IsZero() && !q.Content.Is(dgst) {
+		return trust.Signed{}, refuse(trust.DigestMismatch, by[0], mismatch(q.Content, dgst))
+	}
+	signed.Expires = signed.Expires.UTC()
+	return signed, nil
+}
+
+func mismatch(c trust.Content, want digest.Digest) error {
+	if digests := c.Digests(); len(digests) > 0 {
+		return fmt.Errorf("the signers vouch for %s, and the engine holds %s; pull the signed image", want, digests[0])
+	}
+	return fmt.Errorf("the signers vouch for %s, and nothing ties the engine's image %s to it; pull the signed image", want, c.ID)
+}
+
+// A want picks the digest that a role vouches for in answer to a question.
+type want struct {
+	tag     string          // one tag, or
+	digests []digest.Digest // any of these, under any tag
+}
+
+func wanted(q trust.Question) want {
+	if digested, ok := q.Ref.(reference.Digested); ok {
+		return want{digests: []digest.Digest{digested.Digest()}}
+	}
+	if tagged, ok := q.Ref.(reference.Tagged); ok {
+		return want{tag: tagged.Tag()}
+	}
+	return want{digests: q.Content.Digests()}
+}
+
+// in looks a want up among targets, those apart that another role shadows.
+func (w want) in(r *role, shadow *role) (digest.Digest, bool) {
+	if w.tag != "" {
+		dgst, ok := r.targets[w.tag]
+		return dgst, ok
+	}
+	for tag, dgst := range r.targets {
+		if shadow != nil {
+			if _, shadowed := shadow.targets[tag]; shadowed {
+				continue
+			}
+		}
+		if slices.Contains(w.digests, dgst) {
+			return dgst, true
+		}
+	}
+	return "", false
+}
+
+// String says what was looked for, in words that end a sentence.
+func (w want) String() string {
+	switch {
+	case w.tag != "":
+		return "tag " + w.tag
+	case len(w.digests) == 0:
+		return "content whose digest the engine does not tell"
+	default:
+		return "digest " + string(w.digests[0])
+	}
+}
+
+// vouchers finds the digest and the roles that decide: every signer the scope
+// names; else releases; else targets, when releases does not exist or is
+// verified and silent about the tag.
+func (x *index) vouchers(w want, s Scope) (digest.Digest, []data.RoleName, error) {
+	if len(s.Signers) > 0 {
+		return x.allSigners(w, s.Signers)
+	}
+	if err := x.broken[releases]; err != nil {
+		return "", nil, err
+	}
+	shadow := x.roles[releases]
+	if shadow != nil {
+		if dgst, ok := w.in(shadow, nil); ok {
+			return dgst, []data.RoleName{releases}, nil
+		}
+	}
+	if dgst, ok := w.in(x.roles[data.CanonicalTargetsRole], shadow); ok {
+		return dgst, []data.RoleName{data.CanonicalTargetsRole}, nil
+	}
+	return "", nil, refuse(trust.Unsigned, "", fmt.Errorf("nobody signed %v in this repository; sign it with docker trust sign, or use a signed one%s", w, x.signedTags(w)))
+}
+
+func (x *index) allSigners(w want, signers []string) (digest.Digest, []data.RoleName, error) {
+	var agreed digest.Digest
+	var by []data.RoleName
+	for _, signer := range signers {
+		name := signerRole(signer)
+		if err := x.broken[name]; err != nil {
+			return "", nil, err
+		}
+		r, ok := x.roles[name]
+		if !ok {
+			return "", nil, refuse(trust.UnknownSigner, name, fmt.Errorf("the policy wants signer %q, and the repository has none of that name; add it with docker trust signer add", signer))
+		}
+		dgst, ok := w.in(r, nil)
+		if !ok {
+			return "", nil, refuse(trust.Unsigned, name, fmt.Errorf("signer %q has not signed %v", signer, w))
+		}
+		if agreed != "" && dgst != agreed {
+			return "", nil, refuse(trust.DigestMismatch, name, fmt.Errorf("signers %q and %q vouch for different content, %s and %s", signers[0], signer, agreed, dgst))
+		}
+		agreed = dgst
+		by = append(by, name)
+	}
+	return agreed, by, nil
+}
+
+// usable holds a deciding role against its expiry and the keys its signer may use.
+func (x *index) usable(name data.RoleName, s Scope, now time.Time) error {
+	r := x.roles[name]
+	if now.After(r.expires) {
+		return refuse(trust.Expired, name, fmt.Errorf("it was good until %s; its signers must sign again", r.expires.UTC().Format(time.RFC3339)))
+	}
+	allowed, bound := s.SignerKeys[strings.TrimPrefix(string(name), "targets/")]
+	if !bound {
+		return nil
+	}
+	count := 0
+	for _, id := range allowed {
+		if slices.Contains(r.keys, id) {
+			count++
+		}
+	}
+	if count < r.threshold {
+		return refuse(trust.UnknownSigner, name, errors.New("it is signed, but not by the keys that signer-keys in the policy allows"))
+	}
+	return nil
+}
+
+// signers names the delegations that list the same digest, as docker trust
+// inspect does; a tag that only the repository's own key signed has none.
+func (x *index) signers(w want, dgst digest.Digest) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(x.roles)) {
+		if name == releases || name == data.CanonicalTargetsRole {
+			continue
+		}
+		if got, ok := w.in(x.roles[name], nil); ok && got == dgst {
+			names = append(names, strings.TrimPrefix(string(name), "targets/"))
+		}
+	}
+	if len(names) == 0 {
+		names = []string{RepositoryAdmin}
+	}
+	return names
+}
+
+// RepositoryAdmin is how docker trust names whoever holds the repository key.
+const RepositoryAdmin = "Repo Admin"
+
+// expires is when the base roles stop being accepted under the scope.
+func (x *index) expires(s Scope) time.Time {
+	var first time.Time
+	for name, expires := range x.base {
+		if excused(name) && s.AllowExpired == Unbounded {
+			continue
+		}
+		if excused(name) {
+			expires = expires.Add(s.AllowExpired)
+		}
+		if first.IsZero() || expires.Before(first) {
+			first = expires
+		}
+	}
+	return first
+}
+
+// signedTags names a few tags that a person may have meant.
+func (x *index) signedTags(w want) string {
+	r := x.roles[releases]
+	if r == nil || len(r.targets) == 0 || w.tag == "" {
+		return ""
+	}
+	tags := slices.Sorted(maps.Keys(r.targets))
+	if len(tags) > 5 {
+		tags = append(tags[:5:5], "…")
+	}
+	return " (" + strings.Join(tags, ", ") + ")"
+}
+
+func firstCommon(a, b []string) (string, bool) {
+	for _, id := range a {
+		if slices.Contains(b, id) {
+			return id, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,193 @@
+// Package policy reads the site's policy file and judges images by it.
+//
+// It decides which scope of the policy holds for an image and asks the
+// signature scheme that the scope names; it is the one package that knows the
+// schemes. An image under no scope is refused, a scope without a pin is no
+// scope, and what the policy revokes is refused whatever else allows it. What
+// becomes of a refusal (Open, deny, log) is the caller's business.
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/docker-stig/docker-stig/shared/trust/notary"
+	"github.com/opencontainers/go-digest"
+)
+
+// Options configure a Verifier. Now is required.
+type Options struct {
+	Now      func() time.Time
+	CacheDir string       // verified trust data and the versions seen; empty: memory only
+	Log      *slog.Logger // nil: discard
+}
+
+// A Verifier judges images by a policy. It implements trust.Verifier.
+type Verifier struct {
+	policy       *Policy
+	certIDs      map[string][]string
+	rootKeys     scopes[[]string]
+	signers      scopes[[]string]
+	digests      scopes[[]digest.Digest]
+	allowExpired scopes[Duration]
+	notary       *notary.Verifier
+}
+
+// NewVerifier makes a Verifier of a policy that Load or Parse returned. It
+// opens no connection.
+func NewVerifier(p *Policy, opts Options) *Verifier {
+	pins := p.ContentTrust.TrustPinning
+	return &Verifier{
+		policy:       p,
+		certIDs:      pins.CertIDs,
+		rootKeys:     compile(pins.RootKeys),
+		signers:      compile(p.Signers),
+		digests:      compile(p.Digests),
+		allowExpired: compile(p.AllowExpired),
+		notary: notary.New(notary.Options{
+			Now:      opts.Now,
+			CacheDir: opts.CacheDir,
+			Refresh:  time.Duration(p.Notary.Refresh),
+			Timeout:  time.Duration(p.Notary.Timeout),
+			Log:      opts.Log,
+		}),
+	}
+}
+
+// Verify judges the question by the most specific scope. Pins and a digest
+// list of one repository are alternatives: either suffices, and a signature
+// is preferred because it says more.
+func (v *Verifier) Verify(ctx context.Context, q trust.Question) (trust.Signed, error) {
+	if q.Ref == nil {
+		return trust.Signed{}, &trust.Error{Err: errors.New("no image is named")}
+	}
+	if dgst, ok := v.revoked(q); ok {
+		return trust.Signed{}, &trust.Error{Reason: trust.Revoked, Ref: q.Ref, Err: fmt.Errorf("digest %s is revoked by the policy", dgst)}
+	}
+	scope, pinned := v.scope(q.Ref)
+	pattern, listed, hasList := v.digests.find(q.Ref.Name())
+	if !pinned && !hasList {
+		return trust.Signed{}, noScope(q.Ref)
+	}
+	var refusal error
+	if pinned {
+		signed, err := v.notary.Verify(ctx, q, scope)
+		if err == nil {
+			return v.unlessRevoked(q, signed)
+		}
+		refusal = err
+	}
+	if hasList {
+		signed, err := fromList(q, pattern, listed)
+		if err == nil {
+			return signed, nil
+		}
+		if refusal == nil {
+			refusal = err
+		}
+	}
+	return trust.Signed{}, refusal
+}
+
+// Scope is the pattern that decides a repository, "" if none does.
+func (v *Verifier) Scope(ref reference.Named) string {
+	if scope, ok := v.scope(ref); ok {
+		return scope.Pattern
+	}
+	pattern, _, _ := v.digests.find(ref.Name())
+	return pattern
+}
+
+// scope gathers what the policy says of a repository on a Notary server. It
+// is false without a pin: there is no trust on first use.
+func (v *Verifier) scope(ref reference.Named) (notary.Scope, bool) {
+	name := ref.Name()
+	s := notary.Scope{CertIDs: v.certIDs[name], SignerKeys: v.policy.SignerKeys, RevokedKeys: v.policy.Revoked.Keys}
+	s.Pattern, s.RootKeys, _ = v.rootKeys.find(name)
+	if len(s.CertIDs) > 0 {
+		s.Pattern = name
+	}
+	if len(s.CertIDs) == 0 && len(s.RootKeys) == 0 {
+		return notary.Scope{}, false
+	}
+	_, s.Signers, _ = v.signers.find(name)
+	s.Servers = v.servers(ref)
+	s.CA = v.policy.Notary.CA[reference.Domain(ref)]
+	if _, bound, ok := v.allowExpired.find(name); ok {
+		s.AllowExpired = time.Duration(bound)
+	}
+	if v.policy.ContentTrust.AllowExpiredCachedTrustData {
+		s.AllowExpired = notary.Unbounded
+	}
+	return s, true
+}
+
+// hubNotary serves the signatures of docker.io, whose registry has another
+// host. Any other registry's Notary is, by Docker's convention, on its host.
+const hubNotary = "https://notary.docker.io"
+
+func (v *Verifier) servers(ref reference.Named) []string {
+	host := reference.Domain(ref)
+	if servers := v.policy.Notary.Servers[host]; len(servers) > 0 {
+		return servers
+	}
+	if host == "docker.io" {
+		return []string{hubNotary}
+	}
+	return []string{"https://" + host}
+}
+
+// revoked finds a revoked digest in what was asked for or is held.
+func (v *Verifier) revoked(q trust.Question) (digest.Digest, bool) {
+	candidates := append(q.Content.Digests(), q.Content.ID)
+	if digested, ok := q.Ref.(reference.Digested); ok {
+		candidates = append(candidates, digested.Digest())
+	}
+	for _, candidate := range candidates {
+		if slices.Contains(v.policy.Revoked.Digests, candidate) {
+			return candidate, true
+		}
+	}
+	return "", false
+}
+
+func (v *Verifier) unlessRevoked(q trust.Question, signed trust.Signed) (trust.Signed, error) {
+	if slices.Contains(v.policy.Revoked.Digests, signed.Digest) {
+		return trust.Signed{}, &trust.Error{Reason: trust.Revoked, Ref: q.Ref, Err: fmt.Errorf("digest %s is revoked by the policy", signed.Digest)}
+	}
+	return signed, nil
+}
+
+// fromList judges by the policy's own list of digests. A tag alone is let
+// through without a digest: whoever acts on it must judge the content then.
+func fromList(q trust.Question, pattern string, listed []digest.Digest) (trust.Signed, error) {
+	approved := trust.Signed{Method: trust.DigestList, Source: trust.PolicyFile, Scope: pattern}
+	asked := q.Content.Digests()
+	if digested, ok := q.Ref.(reference.Digested); ok {
+		asked = []digest.Digest{digested.Digest()}
+		if !q.Content.IsZero() && !q.Content.Is(digested.Digest()) {
+			return trust.Signed{}, &trust.Error{Reason: trust.DigestMismatch, Ref: q.Ref, Err: fmt.Errorf("the engine's image %s is not known to be that digest; pull it again", q.Content.ID)}
+		}
+	}
+	for _, dgst := range asked {
+		if slices.Contains(listed, dgst) {
+			approved.Digest = dgst
+			return approved, nil
+		}
+	}
+	if len(asked) == 0 && q.Content.IsZero() && !reference.IsNameOnly(q.Ref) {
+		return approved, nil
+	}
+	return trust.Signed{}, &trust.Error{Reason: trust.DigestMismatch, Ref: q.Ref, Err: fmt.Errorf("its digest is not in the list of scope %q under digests in the policy", pattern)}
+}
+
+func noScope(ref reference.Named) error {
+	return &trust.Error{Reason: trust.NoScope, Ref: ref, Err: fmt.Errorf("no scope of the policy covers %s; add a root key for it under content-trust/trust-pinning in the policy, or use an image from a covered repository", strings.TrimSpace(ref.Name()))}
+}
