@@ -1,0 +1,118 @@
+// Package ucp reads and writes the configuration of a Universal Control Plane
+// (Mirantis Kubernetes Engine) over its HTTP API: POST /auth/login, then GET
+// and PUT /api/ucp/config-toml, as the UCP 3.x configuration guide and DISA's
+// text of V-235838 and V-235847 print them.
+//
+// It parses the part of the document that requirements judge and edits the
+// trust settings in place (SetTrust). Whether a value is a finding is for the
+// rules; comparing what was meant with what UCP kept is for whoever uploads.
+// The document may hold secrets: no error repeats any of it.
+//
+// It has been tried against a double of UCP only, never against UCP itself.
+package ucp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/host/mgmt"
+)
+
+const (
+	maxConfig = 4 << 20  // bytes of config-toml; an export is a few KiB, and a swarm config holds 1000 KiB at most
+	maxLogin  = 64 << 10 // bytes; the answer to a login is one token
+	maxReply  = 1 << 20  // bytes of the answer to an upload
+)
+
+// Service is UCP's name in errors and that of its options.
+var Service = mgmt.Service{Name: "UCP", Flag: "ucp"}
+
+var configPath = []string{"api", "ucp", "config-toml"}
+
+// A Client asks one UCP. It is safe for concurrent use.
+type Client struct {
+	conn    *mgmt.Conn
+	session *mgmt.Session
+}
+
+// New checks the options; it asks UCP nothing.
+func New(opts mgmt.Options) (*Client, error) {
+	conn, err := mgmt.New(Service, opts)
+	if err != nil {
+		return nil, err
+	}
+	client := &Client{conn: conn}
+	client.session = mgmt.NewSession(conn, client.token)
+	return client, nil
+}
+
+// URL is UCP's base URL, to be named as the source of evidence.
+func (c *Client) URL() string { return c.conn.URL() }
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.conn.Close() }
+
+// Login signs in. The other calls do so by themselves; calling it first tells
+// wrong credentials apart before anything else is asked.
+func (c *Client) Login(ctx context.Context) error { return c.session.Login(ctx) }
+
+// ConfigTOML exports the configuration. UCP leaves [auth.ldap] out of it.
+func (c *Client) ConfigTOML(ctx context.Context) ([]byte, error) {
+	answer, err := c.session.Do(ctx, mgmt.Request{
+		Method: http.MethodGet,
+		Path:   configPath,
+		Accept: "application/toml",
+		Limit:  maxConfig,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Body, nil
+}
+
+// PutConfigTOML uploads a whole configuration. A document that does not parse
+// is not sent. An error does not tell that UCP kept its old configuration:
+// read it again to know.
+func (c *Client) PutConfigTOML(ctx context.Context, doc []byte) error {
+	if _, err := ParseConfig(doc); err != nil {
+		return fmt.Errorf("not uploading: %w", err)
+	}
+	_, err := c.session.Do(ctx, mgmt.Request{
+		Method: http.MethodPut,
+		Path:   configPath,
+		Body:   doc,
+		Type:   "application/toml",
+		Accept: "application/toml",
+		Limit:  maxReply,
+	})
+	return err
+}
+
+// token signs in with the account's name and password.
+func (c *Client) token(ctx context.Context) (string, error) {
+	username, password := c.conn.Credentials()
+	body, err := json.Marshal(map[string]string{"username": username, "password": password})
+	if err != nil {
+		return "", fmt.Errorf("preparing the login to UCP: %w", err)
+	}
+	answer, err := c.conn.Do(ctx, mgmt.Request{
+		Method: http.MethodPost,
+		Path:   []string{"auth", "login"},
+		Body:   body,
+		Type:   "application/json",
+		Accept: "application/json",
+		Limit:  maxLogin,
+	})
+	if err != nil {
+		return "", err
+	}
+	var login struct {
+		Token string `json:"auth_token"`
+	}
+	if err := answer.JSON(&login); err != nil {
+		return "", err
+	}
+	return answer.Token(login.Token)
+}

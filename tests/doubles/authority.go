@@ -1,0 +1,128 @@
+package doubles
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+)
+
+const (
+	lifetime = 24 * time.Hour // of what an authority signs; tests and demos end sooner
+	backdate = time.Hour      // clocks differ
+)
+
+// An Authority is a CA made on the spot.
+type Authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// NewAuthority makes a CA of this name, valid around now.
+func NewAuthority(name string, now time.Time) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the key of %s: %w", name, err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             now.Add(-30 * lifetime),
+		NotAfter:              now.Add(30 * lifetime),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, fmt.Errorf("making the certificate of %s: %w", name, err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate of %s: %w", name, err)
+	}
+	return &Authority{cert: cert, key: key}, nil
+}
+
+// PEM is the CA's certificate.
+func (a *Authority) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+}
+
+// issue signs a server certificate for host, an address or a name.
+func (a *Authority) issue(host string, notBefore, notAfter time.Time) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a key for %s: %w", host, err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		return nil, fmt.Errorf("making a serial number: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: host},
+		NotBefore:    notBefore,
+		NotAfter:     notAfter,
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:     []string{"localhost"},
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{host}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("making a certificate for %s: %w", host, err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// handshakes are the certificates a double can show.
+type handshakes map[Fault]*tls.Certificate
+
+// newHandshakes makes the right certificate, under no fault, and the wrong
+// ones.
+func newHandshakes(right *Authority, host string, now time.Time) (handshakes, error) {
+	stranger, err := NewAuthority("a CA that nobody gave you", now)
+	if err != nil {
+		return nil, err
+	}
+	table := []struct {
+		fault     Fault
+		authority *Authority
+		host      string
+		notAfter  time.Time
+	}{
+		{NoFault, right, host, now.Add(lifetime)},
+		{WrongCA, stranger, host, now.Add(lifetime)},
+		{WrongHost, right, "other.example.com", now.Add(lifetime)},
+		{ExpiredCertificate, right, host, now.Add(-backdate)},
+	}
+	made := handshakes{}
+	for _, row := range table {
+		if made[row.fault], err = row.authority.issue(row.host, now.Add(-2*lifetime), row.notAfter); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+// certificate is the one for the handshake: that of a fault, if one is on.
+func (s *server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if wrong, ok := s.handshake[s.faults[""]]; ok {
+		return wrong, nil
+	}
+	return s.handshake[NoFault], nil
+}
