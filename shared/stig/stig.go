@@ -59,6 +59,16 @@ func (s Severity) XCCDF() string {
 	}
 }
 
+// UnmarshalText reads what ParseSeverity does.
+func (s *Severity) UnmarshalText(text []byte) error {
+	parsed, err := ParseSeverity(string(text))
+	*s = parsed
+	return err
+}
+
+// MarshalText writes XCCDF's word, as checklists do.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.XCCDF()), nil }
+
 // ParseSeverity reads "CAT II", "II", "2" or the XCCDF word "medium", in
 // either case.
 func ParseSeverity(text string) (Severity, error) {

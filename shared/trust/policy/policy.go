@@ -61,6 +61,14 @@ func NewVerifier(p *Policy, opts Options) *Verifier {
 	}
 }
 
+// SignaturesOnly is the verifier without the digest lists: what they let run
+// is approved, and no requirement asks for approval.
+func (v *Verifier) SignaturesOnly() *Verifier {
+	signatures := *v
+	signatures.digests = scopes[[]digest.Digest]{}
+	return &signatures
+}
+
 // Verify judges the question by the most specific scope. Pins and a digest
 // list of one repository are alternatives: either suffices, and a signature
 // is preferred because it says more.

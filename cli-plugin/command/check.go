@@ -1,0 +1,160 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/benchmark"
+	"github.com/docker-stig/docker-stig/cli-plugin/host"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/packages"
+	"github.com/docker-stig/docker-stig/cli-plugin/report"
+	"github.com/docker-stig/docker-stig/cli-plugin/scan"
+	"github.com/docker-stig/docker-stig/shared/stig"
+	"github.com/docker/cli/cli/command"
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+)
+
+type checkOptions struct {
+	host        hostOptions
+	names       []string
+	format      report.Format
+	output      string
+	failOn      string
+	packageFile packages.FileOptions
+	archives    []string
+}
+
+func newCheckCommand(dockerCLI command.Cli, build Build) *cobra.Command {
+	opts := checkOptions{format: report.Table}
+	cmd := &cobra.Command{
+		Use:   "check [OPTIONS] [RULE...]",
+		Short: "Check an engine against the Docker Enterprise STIG",
+		Long: `Check an engine, its host, UCP and DTR against DISA's Docker Enterprise 2.x
+Linux/UNIX STIG. A RULE is a Vuln ID (V-235788), a STIG ID (DKER-EE-001770) or a
+Rule ID of any release; without one all that docker stig knows are checked.
+
+Nothing is changed. What could not be found out is Not_Reviewed, with what to
+give. Exit code 2 means open findings at or above --fail-on, 3 that nothing is
+open but something is Not_Reviewed.`,
+		Example: `  docker stig check
+  docker stig check V-235847 --ucp-url https://ucp.example.com --ucp-username admin --ucp-password-file pw
+  docker stig check --format json -o checklist.json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.names = args
+			return runCheck(cmd.Context(), dockerCLI, build, opts)
+		},
+	}
+	flags := cmd.Flags()
+	opts.host.addFlags(flags)
+	flags.Var(&opts.format, "format", "Write the checklist as "+report.Formats())
+	flags.StringVarP(&opts.output, "output", "o", "", "Write the checklist to a file instead of standard output")
+	flags.StringVar(&opts.failOn, "fail-on", "III", "Exit 2 for open findings of this category (I, II, III) or above")
+	flags.StringVar(&opts.packageFile.Path, "package", "", "Judge this engine package, .deb or .rpm, brought by hand (V-235788)")
+	flags.StringVar(&opts.packageFile.Packages, "packages", "", "Packages file of the repository that --package comes from (.deb)")
+	flags.StringVar(&opts.packageFile.InRelease, "inrelease", "", "InRelease file of the repository that --package comes from (.deb)")
+	flags.StringSliceVar(&opts.packageFile.Keyrings, "keyring", nil, "Key file to believe beside the host's own when judging --package")
+	flags.StringSliceVar(&opts.archives, "images", nil, "Judge the UCP and DTR images in this archive of docker save (V-235788)")
+	return cmd
+}
+
+// runCheck exits 2 when the host was found wanting and 3 when nothing was but
+// something could not be found out, so that a pipeline can tell them apart.
+func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts checkOptions) error {
+	failOn, err := stig.ParseSeverity(opts.failOn)
+	if err != nil {
+		return fmt.Errorf("--fail-on: %w", err)
+	}
+	guide, requirements, err := selectRequirements(opts.names)
+	if err != nil {
+		return err
+	}
+	h, err := opts.host.open(dockerCLI)
+	if err != nil {
+		return err
+	}
+	if err := opts.addFiles(h); err != nil {
+		return err
+	}
+	checklist := scan.Run(ctx, h, scan.Options{
+		Benchmark:    guide,
+		Requirements: requirements,
+		Now:          time.Now,
+		Progress:     progress(dockerCLI),
+	})
+	if err := writeChecklist(dockerCLI.Out(), opts, checklist, build); err != nil {
+		return err
+	}
+	return checkExit(checklist, failOn)
+}
+
+// addFiles hands the files that were brought by hand to the host.
+func (o checkOptions) addFiles(h *host.Host) error {
+	h.Archives = o.archives
+	if o.packageFile.Path == "" {
+		if o.packageFile.Packages != "" || o.packageFile.InRelease != "" || len(o.packageFile.Keyrings) > 0 {
+			return fmt.Errorf("--packages, --inrelease and --keyring belong to --package: name the package file too")
+		}
+		return nil
+	}
+	file := o.packageFile
+	file.Approved, file.Now = h.Site.ApprovedKeys, time.Now()
+	h.Package = host.PackageFile(file)
+	return nil
+}
+
+func checkExit(checklist scan.Checklist, failOn stig.Severity) error {
+	if n := checklist.Open(failOn); n > 0 {
+		return exit(exitNo, "%d open", n)
+	}
+	if n := checklist.Count(stig.NotReviewed); n > 0 {
+		return exit(exitUnknown, "%d could not be found out", n)
+	}
+	return nil
+}
+
+// writeChecklist writes to the output file whole, or not at all.
+func writeChecklist(w io.Writer, opts checkOptions, checklist scan.Checklist, build Build) error {
+	tool := report.Tool{Name: "docker-stig", Version: build.Version, Commit: build.Commit}
+	if opts.output == "" {
+		return report.Write(w, opts.format, checklist, tool)
+	}
+	file, err := renameio.NewPendingFile(opts.output, renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("writing the checklist: %w", err)
+	}
+	defer file.Cleanup() //nolint:errcheck // after a replace there is nothing left to clean
+	if err := report.Write(file, opts.format, checklist, tool); err != nil {
+		return fmt.Errorf("writing the checklist: %w", err)
+	}
+	return file.CloseAtomicallyReplace()
+}
+
+// progress talks on standard error while rules run, if a person is there.
+func progress(dockerCLI command.Cli) func(done, of int, r scan.Result) {
+	if !dockerCLI.Err().IsTerminal() {
+		return nil
+	}
+	return func(done, of int, r scan.Result) {
+		_, _ = fmt.Fprintf(dockerCLI.Err(), "[%d/%d] %s %s\n", done, of, r.VulnID, r.Status)
+	}
+}
+
+// selectRequirements finds the requirements that names mean, all for none.
+func selectRequirements(names []string) (benchmark.Benchmark, []benchmark.Requirement, error) {
+	guide, err := benchmark.DockerEnterprise()
+	if err != nil || len(names) == 0 {
+		return guide, guide.Requirements, err
+	}
+	var requirements []benchmark.Requirement
+	for _, name := range names {
+		r, ok := guide.Find(name)
+		if !ok {
+			return guide, nil, unknownRule(guide, name)
+		}
+		requirements = append(requirements, r)
+	}
+	return guide, requirements, nil
+}

@@ -1,0 +1,186 @@
+package command
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/host"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/dtr"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/mgmt"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
+	"github.com/docker-stig/docker-stig/cli-plugin/site"
+	"github.com/docker-stig/docker-stig/shared/trust/policy"
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/pflag"
+)
+
+// maxPassword bounds what is read as a password.
+const maxPassword = 4 << 10 // bytes
+
+// hostOptions say what a command may ask. A flag wins over the environment,
+// which wins over site.yaml.
+type hostOptions struct {
+	policy policyOptions
+	site   string
+	ucp    site.Server
+	dtr    site.Server
+}
+
+func (o *hostOptions) addFlags(flags *pflag.FlagSet) {
+	o.policy.addFlags(flags)
+	flags.StringVar(&o.site, "site", cmp.Or(os.Getenv("STIG_SITE"), site.DefaultPath), "The site's values (env STIG_SITE)")
+	addServerFlags(flags, &o.ucp, "ucp", "UCP or MKE")
+	addServerFlags(flags, &o.dtr, "dtr", "DTR or MSR")
+}
+
+func addServerFlags(flags *pflag.FlagSet, s *site.Server, name, title string) {
+	env := "STIG_" + strings.ToUpper(name)
+	flags.StringVar(&s.URL, name+"-url", "", fmt.Sprintf("Address of %s, https://HOST[:PORT] (env %s_URL)", title, env))
+	flags.StringVar(&s.CA, name+"-ca", "", fmt.Sprintf("PEM file of the authority behind its certificate (env %s_CA)", env))
+	flags.StringVar(&s.Username, name+"-username", "", fmt.Sprintf("Administrator to sign in as (env %s_USERNAME)", env))
+	flags.StringVar(&s.PasswordFile, name+"-password-file", "", fmt.Sprintf("File with the password, - for standard input (env %s_PASSWORD_FILE, or the password itself in %[1]s_PASSWORD)", env))
+}
+
+// policyOptions say which policy judges images.
+type policyOptions struct{ path string }
+
+func (o *policyOptions) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.path, "policy", cmp.Or(os.Getenv("STIG_POLICY"), policy.DefaultPath), "Policy that names whose signatures count (env STIG_POLICY)")
+}
+
+// verifier loads the policy. It is nil, with no error, if there is none at
+// the place where nobody has to put one.
+func (o *policyOptions) verifier(talk io.Writer) (*policy.Verifier, error) {
+	loaded, err := policy.Load(o.path)
+	if errors.Is(err, os.ErrNotExist) && o.path == policy.DefaultPath {
+		return nil, nil //nolint:nilnil // no policy is an answer here
+	}
+	if err != nil {
+		return nil, err
+	}
+	return policy.NewVerifier(loaded, policy.Options{
+		Now:      time.Now,
+		CacheDir: cacheDir(),
+		Log:      slog.New(slog.NewTextHandler(talk, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+	}), nil
+}
+
+func withoutTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// cacheDir keeps verified trust data, and the versions below which no server
+// may fall: the daemon's for root, one's own otherwise.
+func cacheDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/docker-stig/trust"
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "" // no home: nothing is kept
+	}
+	return filepath.Join(dir, "docker-stig", "trust")
+}
+
+// open makes the host that rules ask. Nothing is asked of anybody yet.
+func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
+	values, err := site.Load(o.site)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := o.policy.verifier(dockerCLI.Err())
+	if err != nil {
+		return nil, err
+	}
+	endpoint := dockerCLI.DockerEndpoint()
+	h := &host.Host{
+		Engine:  dockerCLI.Client(),
+		Address: endpoint.Host,
+		Site:    values,
+		Package: host.InstalledPackage(endpoint.Host, values.ApprovedKeys, time.Now),
+	}
+	if verifier != nil {
+		h.Trust = verifier.SignaturesOnly()
+	}
+	ucpOptions, err := serverOptions(dockerCLI, "UCP", o.ucp, values.UCP.Server)
+	if err != nil {
+		return nil, err
+	}
+	dtrOptions, err := serverOptions(dockerCLI, "DTR", o.dtr, values.DTR)
+	if err != nil {
+		return nil, err
+	}
+	if o.ucp.PasswordFile == "-" && o.dtr.PasswordFile == "-" {
+		return nil, errors.New("--ucp-password-file and --dtr-password-file cannot both be standard input: put one into a file")
+	}
+	if ucpOptions.URL != "" {
+		if h.UCP, err = ucp.New(ucpOptions); err != nil {
+			return nil, err
+		}
+	}
+	if dtrOptions.URL != "" {
+		if h.DTR, err = dtr.New(dtr.Options{Options: dtrOptions}); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// serverOptions gathers how a server is reached, each value from the flag, the
+// environment or site.yaml, in this order. The URL is empty if nobody gave one.
+func serverOptions(dockerCLI command.Cli, name string, flag, file site.Server) (mgmt.Options, error) {
+	env := func(key string) string { return os.Getenv("STIG_" + name + "_" + key) }
+	options := mgmt.Options{
+		URL:      cmp.Or(flag.URL, env("URL"), file.URL),
+		CAFile:   cmp.Or(flag.CA, env("CA"), file.CA),
+		Username: cmp.Or(flag.Username, env("USERNAME"), file.Username),
+	}
+	if options.URL == "" {
+		return options, nil
+	}
+	if flag.PasswordFile == "" && env("PASSWORD_FILE") == "" && env("PASSWORD") != "" {
+		options.Password = env("PASSWORD")
+		return options, nil
+	}
+	password, err := readPassword(dockerCLI, cmp.Or(flag.PasswordFile, env("PASSWORD_FILE"), file.PasswordFile))
+	if err != nil {
+		return options, fmt.Errorf("password for %s: %w", name, err)
+	}
+	options.Password = password
+	return options, nil
+}
+
+// readPassword reads a password without the line end that editors add.
+func readPassword(dockerCLI command.Cli, path string) (string, error) {
+	var source io.Reader = dockerCLI.In()
+	switch path {
+	case "":
+		return "", nil // the client says which flag to give
+	case "-":
+	default:
+		file, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		defer file.Close() //nolint:errcheck // only read
+		source = file
+	}
+	raw, err := io.ReadAll(io.LimitReader(source, maxPassword+1))
+	if err != nil {
+		return "", err
+	}
+	if len(raw) > maxPassword {
+		return "", fmt.Errorf("longer than %d bytes: is this the right file?", maxPassword)
+	}
+	return strings.TrimRight(string(raw), "\r\n"), nil
+}

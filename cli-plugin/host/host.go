@@ -1,0 +1,79 @@
+// Package host is what a rule may ask of a machine: its engine, its packages,
+// the UCP and DTR it belongs to, and the site's own values. It reports facts
+// and judges nothing. A question it cannot answer is an error that says what
+// to give or do; rules never take one for a finding.
+//
+// Everything it asks is read-only. The files of a remote engine's host cannot
+// be seen, and the local disk never stands in for them.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/distribution/reference"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/dtr"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/packages"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
+	"github.com/docker-stig/docker-stig/cli-plugin/site"
+	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/moby/moby/client"
+)
+
+// An Engine answers over the engine's API, 1.40 and up.
+type Engine interface {
+	Info(ctx context.Context, options client.InfoOptions) (client.SystemInfoResult, error)
+	ContainerList(ctx context.Context, options client.ContainerListOptions) (client.ContainerListResult, error)
+	ImageList(ctx context.Context, options client.ImageListOptions) (client.ImageListResult, error)
+	ImageInspect(ctx context.Context, image string, options ...client.ImageInspectOption) (client.ImageInspectResult, error)
+}
+
+// A Verifier judges images by the site's policy, signatures only: an image on
+// a digest list is approved, and no requirement asks for approval.
+type Verifier interface {
+	trust.Verifier
+	// Scope is the pattern that decides a repository, "" if none does.
+	Scope(ref reference.Named) string
+}
+
+// A Host is one engine with what belongs to it. A nil field was not given.
+type Host struct {
+	Engine   Engine
+	Address  string // of the engine, as the docker context names it
+	Site     site.Site
+	UCP      *ucp.Client
+	DTR      *dtr.Client
+	Trust    Verifier
+	Archives []string // image archives brought by hand
+	// Package proves the engine's package: see InstalledPackage and
+	// PackageFile. Its error is a *packages.Refused when the answer is no.
+	Package func(context.Context) (packages.Proof, error)
+
+	listed memo[[]Image] // one pass over the engine's objects serves all rules
+}
+
+// Content asks the engine what it holds under a name or ID. It is zero, with
+// no error, if the engine holds nothing of that name.
+func (h *Host) Content(ctx context.Context, name string) (trust.Content, error) {
+	return ContentOf(ctx, h.Engine, name)
+}
+
+// ContentOf is Host.Content of an engine alone.
+func ContentOf(ctx context.Context, engine Engine, name string) (trust.Content, error) {
+	if engine == nil {
+		return trust.Content{}, errors.New("no engine was given to ask")
+	}
+	image, err := engine.ImageInspect(ctx, name)
+	if isNotFound(err) {
+		return trust.Content{}, nil
+	}
+	if err != nil {
+		return trust.Content{}, fmt.Errorf("asking the engine for image %s: %w", name, err)
+	}
+	info, err := engine.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return trust.Content{}, fmt.Errorf("asking the engine for its image store: %w", err)
+	}
+	return content(image.ID, image.RepoDigests, info), nil
+}

@@ -1,0 +1,52 @@
+// Package hosttest has an engine in memory for tests of rules. It is a fake:
+// it answers what it was filled with, or the error it was given.
+package hosttest
+
+import (
+	"context"
+	"fmt"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/client"
+)
+
+// An Engine holds images and containers. The zero Engine is an empty one with
+// a graphdriver store.
+type Engine struct {
+	Images     []image.Summary
+	Containers []container.Summary
+	Err        error // answers every question, when set
+}
+
+// Info describes a graphdriver store.
+func (e *Engine) Info(context.Context, client.InfoOptions) (client.SystemInfoResult, error) {
+	return client.SystemInfoResult{Info: system.Info{Driver: "overlay2"}}, e.Err
+}
+
+// ContainerList lists the containers.
+func (e *Engine) ContainerList(context.Context, client.ContainerListOptions) (client.ContainerListResult, error) {
+	return client.ContainerListResult{Items: e.Containers}, e.Err
+}
+
+// ImageList lists the images.
+func (e *Engine) ImageList(context.Context, client.ImageListOptions) (client.ImageListResult, error) {
+	return client.ImageListResult{Items: e.Images}, e.Err
+}
+
+// ImageInspect finds an image by a tag as it was filled in.
+func (e *Engine) ImageInspect(_ context.Context, name string, _ ...client.ImageInspectOption) (client.ImageInspectResult, error) {
+	if e.Err != nil {
+		return client.ImageInspectResult{}, e.Err
+	}
+	for _, held := range e.Images {
+		for _, tag := range held.RepoTags {
+			if tag == name {
+				return client.ImageInspectResult{InspectResponse: image.InspectResponse{ID: held.ID, RepoTags: held.RepoTags, RepoDigests: held.RepoDigests}}, nil
+			}
+		}
+	}
+	return client.ImageInspectResult{}, fmt.Errorf("no such image: %s: %w", name, cerrdefs.ErrNotFound)
+}

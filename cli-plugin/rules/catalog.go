@@ -1,0 +1,26 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/docker-stig/docker-stig/shared/stig"
+)
+
+// Catalog lists every rule.
+func Catalog() []Rule {
+	return []Rule{
+		vendorSigned,
+		registryTags,
+		trustEnforced,
+	}
+}
+
+// For gives the rule that satisfies a requirement.
+func For(id stig.ID) (Rule, bool) {
+	for _, rule := range Catalog() {
+		if slices.Contains(rule.IDs, id) {
+			return rule, true
+		}
+	}
+	return Rule{}, false
+}

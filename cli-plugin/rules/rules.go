@@ -1,0 +1,81 @@
+// Package rules holds what is done about each requirement: a Rule for one or
+// more of them, in one file named after its subject; catalog.go is the table
+// of contents. A rule knows no signature scheme and no output format.
+//
+// A check looks and touches nothing. It returns one Finding for each object it
+// judged; the worst is the requirement's status. What it could not find out is
+// an error, or a NotReviewed finding where only one object is concerned, and
+// says what to give. A fix returns the changes it wants and touches nothing
+// either; package remedy shows and applies them.
+package rules
+
+import (
+	"context"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/host"
+	"github.com/docker-stig/docker-stig/shared/stig"
+)
+
+// A Rule satisfies the requirements it names.
+type Rule struct {
+	IDs []stig.ID
+	// Applies gives the reason why the requirement does not concern the
+	// host, "" if it does. Nil: it always does.
+	Applies func(ctx context.Context, h *host.Host) (whyNot string, err error)
+	// Check judges the host.
+	Check func(ctx context.Context, h *host.Host) ([]stig.Finding, error)
+	// Fix returns the changes that would make Check pass. Nil: a person has
+	// to act, as the requirement's fix text in the benchmark says.
+	Fix func(ctx context.Context, h *host.Host) (Changes, error)
+}
+
+// WhyNot gives the reason why the requirement does not concern the host, "" if
+// it does.
+func (r Rule) WhyNot(ctx context.Context, h *host.Host) (string, error) {
+	if r.Applies == nil {
+		return "", nil
+	}
+	return r.Applies(ctx, h)
+}
+
+// Judge runs the rule: its findings, or one that says why it does not apply.
+func (r Rule) Judge(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
+	whyNot, err := r.WhyNot(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if whyNot != "" {
+		return []stig.Finding{{Status: stig.NotApplicable, Details: whyNot}}, nil
+	}
+	return r.Check(ctx, h)
+}
+
+// Disruption is what a change does to what runs.
+type Disruption string
+
+// The disruptions, from the least.
+const (
+	NoDisruption Disruption = "none"
+	Reload       Disruption = "reload"
+	Restart      Disruption = "restart"
+	Recreate     Disruption = "recreate"
+)
+
+// A Change is one thing that a fix wants done.
+type Change struct {
+	Subject    string // what is changed: "UCP configuration at https://ucp.example.com"
+	Serves     []stig.ID
+	Disruption Disruption
+	Before     []byte // the document as it is
+	After      []byte // and as it is meant to be
+
+	// Apply makes the change, reads the document again and compares: it
+	// returns an error unless the host holds After.
+	Apply func(ctx context.Context) error
+}
+
+// Changes are what a fix wants, and what a person should know beforehand.
+type Changes struct {
+	Changes  []Change
+	Warnings []string
+}

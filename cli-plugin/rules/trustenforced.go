@@ -1,0 +1,198 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/host"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
+	"github.com/docker-stig/docker-stig/shared/stig"
+	"github.com/docker-stig/docker-stig/shared/trust"
+)
+
+// trustEnforced wants UCP to run only images signed by the site's teams
+// (V-235847, CAT II).
+//
+// DISA's command line looks at require_content_trust alone; its steps in the
+// web console want the organizations and teams to match the site's list too,
+// so both count. The discussion calls LDAP and the audit level imperative;
+// V-235780 and V-235778 judge those, and here they are reported.
+var trustEnforced = Rule{
+	IDs:     []stig.ID{stig.TrustEnforced},
+	Applies: managed(host.UCP, hasUCP),
+	Check:   checkTrustEnforced,
+	Fix:     fixTrustEnforced,
+}
+
+func checkTrustEnforced(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
+	doc, err := h.UCP.ConfigTOML(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config, err := ucp.ParseConfig(doc)
+	if err != nil {
+		return nil, err
+	}
+	f := judgeTrustEnforced(config, h.Site.UCP.RequireSignatureFrom)
+	f.Object = h.UCP.URL()
+	f.Evidence = configFacts(h.UCP.URL(), config)
+	return []stig.Finding{f}, nil
+}
+
+func judgeTrustEnforced(config ucp.Config, want []string) stig.Finding {
+	switch {
+	case !config.HasRequireContentTrust:
+		return stig.Finding{Status: stig.Open, Details: "require_content_trust is not set, so UCP runs unsigned images"}
+	case !config.RequireContentTrust:
+		return stig.Finding{Status: stig.Open, Details: "require_content_trust is false, so UCP runs unsigned images"}
+	case want == nil:
+		return stig.Finding{Details: fmt.Sprintf("require_content_trust is true; whether require_signature_from (%s) is the site's list is for the site to say: set ucp.require-signature-from in site.yaml", listed(config.RequireSignatureFrom))}
+	}
+	missing, extra := difference(want, config.RequireSignatureFrom), difference(config.RequireSignatureFrom, want)
+	if len(missing)+len(extra) > 0 {
+		return stig.Finding{Status: stig.Open, Details: fmt.Sprintf("require_signature_from is not the site's list: missing %s, beyond it %s", listed(missing), listed(extra))}
+	}
+	return stig.Finding{Status: stig.NotAFinding, Details: fmt.Sprintf("require_content_trust is true, and require_signature_from is the site's list (%s)", listed(want))}
+}
+
+func configFacts(url string, config ucp.Config) []stig.Fact {
+	content := "absent"
+	if config.HasRequireContentTrust {
+		content = fmt.Sprint(config.RequireContentTrust)
+	}
+	fact := func(key, answer string) stig.Fact {
+		return stig.Fact{Source: url, Asked: "GET /api/ucp/config-toml, " + key, Answer: answer}
+	}
+	return []stig.Fact{
+		fact("trust_configuration.require_content_trust", content),
+		fact("trust_configuration.require_signature_from", listed(config.RequireSignatureFrom)),
+		fact("auth.backend (judged by V-235780)", orAbsent(config.AuthBackend)),
+		fact("audit_log_configuration.level (judged by V-235778)", orAbsent(config.AuditLevel)),
+	}
+}
+
+func orAbsent(text string) string {
+	if text == "" {
+		return "absent"
+	}
+	return text
+}
+
+func listed(items []string) string {
+	if len(items) == 0 {
+		return "none"
+	}
+	return strings.Join(items, ", ")
+}
+
+// difference is what a has and b has not.
+func difference(a, b []string) []string {
+	var only []string
+	for _, item := range a {
+		if !slices.Contains(b, item) {
+			only = append(only, item)
+		}
+	}
+	return only
+}
+
+// fixTrustEnforced sets both keys in place. The site's list, when it is not
+// given, leaves require_signature_from as it is.
+func fixTrustEnforced(ctx context.Context, h *host.Host) (Changes, error) {
+	before, err := h.UCP.ConfigTOML(ctx)
+	if err != nil {
+		return Changes{}, err
+	}
+	after, err := ucp.SetTrust(before, h.Site.UCP.RequireSignatureFrom)
+	if err != nil {
+		return Changes{}, err
+	}
+	if string(before) == string(after) {
+		return Changes{}, nil
+	}
+	change := Change{
+		Subject:    "ucp-config.toml of " + h.UCP.URL(),
+		Serves:     []stig.ID{stig.TrustEnforced},
+		Disruption: NoDisruption,
+		Before:     before,
+		After:      after,
+		Apply:      func(ctx context.Context) error { return uploadConfig(ctx, h.UCP, before, after) },
+	}
+	return Changes{Changes: []Change{change}, Warnings: trustWarnings(ctx, h, before)}, nil
+}
+
+// uploadConfig puts the document and reads it back whole, whatever UCP
+// answered: only what it holds afterwards counts.
+func uploadConfig(ctx context.Context, client *ucp.Client, before, after []byte) error {
+	now, err := client.ConfigTOML(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the configuration once more before the upload: %w", err)
+	}
+	if string(now) != string(before) {
+		return errors.New("somebody changed UCP's configuration since it was read; nothing was uploaded: run the fix again")
+	}
+	putErr := client.PutConfigTOML(ctx, after)
+	now, err = client.ConfigTOML(ctx)
+	if err != nil {
+		return fmt.Errorf("uploaded, but UCP's state is unknown because it cannot be read back: %w", errors.Join(putErr, err))
+	}
+	differs, err := ucp.Differences(after, now)
+	switch {
+	case err != nil:
+		return fmt.Errorf("uploaded, but what UCP holds now does not parse: %w", errors.Join(putErr, err))
+	case len(differs) == 0:
+		return nil
+	case string(now) == string(before):
+		return fmt.Errorf("UCP kept its old configuration: %w", errors.Join(putErr, errors.New("nothing has changed")))
+	default:
+		return fmt.Errorf("UCP holds something else than was uploaded, in %s: compare it with your own copy and put right what is missing: %w",
+			strings.Join(differs, ", "), errors.Join(putErr, errors.New("the configuration is not the one that was meant")))
+	}
+}
+
+// trustWarnings says what to know before content trust is enforced.
+func trustWarnings(ctx context.Context, h *host.Host, doc []byte) []string {
+	var warnings []string
+	if config, err := ucp.ParseConfig(doc); err == nil && config.AuthBackend == "ldap" {
+		warnings = append(warnings, "UCP authenticates by LDAP, and its export leaves [auth.ldap] out: whether an upload keeps those settings is not documented. Have the LDAP settings at hand, and check a login afterwards.")
+	}
+	if h.Site.UCP.RequireSignatureFrom == nil {
+		warnings = append(warnings, "site.yaml has no ucp.require-signature-from, so require_signature_from stays as it is, and the requirement stays Not_Reviewed until the site says whose signatures it wants.")
+	}
+	return append(warnings, refusedWorkloads(ctx, h)...)
+}
+
+// refusedWorkloads names the images that run on this engine and that UCP would
+// refuse to start again.
+func refusedWorkloads(ctx context.Context, h *host.Host) []string {
+	images, err := h.Images(ctx)
+	if err != nil {
+		return []string{"Which running images UCP would refuse is unknown: " + err.Error()}
+	}
+	var warnings []string
+	for _, image := range images {
+		if image.Running == 0 || image.Of(host.UCP) || image.Of(host.DTR) {
+			continue
+		}
+		if why := whyRefused(ctx, h, image); why != "" {
+			warnings = append(warnings, fmt.Sprintf("Running on this engine in %d containers, and refused by UCP afterwards: %v: %s", image.Running, image, why))
+		}
+	}
+	return warnings
+}
+
+func whyRefused(ctx context.Context, h *host.Host, image host.Image) string {
+	if image.Name == nil {
+		return "it has no name that could be signed"
+	}
+	if h.Trust == nil {
+		return "unless it is signed, which is unknown without a policy (--policy)"
+	}
+	if _, err := h.Trust.Verify(ctx, trust.Question{Ref: image.Name, Content: image.Content}); err != nil {
+		return err.Error()
+	}
+	return ""
+}

@@ -1,0 +1,97 @@
+// Package site reads site.yaml: what only the site can tell. It holds values,
+// such as approved signing keys and where UCP and DTR are; what follows from
+// them is decided by the rules. Answers and waivers are not read yet.
+package site
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// DefaultPath is where a site keeps its values.
+const DefaultPath = "/etc/docker-stig/site.yaml"
+
+const maxSite = 4 << 20 // bytes; a site's answers to 101 requirements are a few dozen KiB
+
+// A Site is what site.yaml says. The zero Site says nothing.
+type Site struct {
+	// ApprovedKeys are full fingerprints of package signing keys that the
+	// organization approves beside the vendors' (CM-5(3), V-235788).
+	ApprovedKeys []string `yaml:"approved-keys"`
+	// VendorImages are the UCP and DTR images in use, by tag (V-235788).
+	VendorImages []string `yaml:"vendor-images"`
+	UCP          UCP      `yaml:"ucp"`
+	DTR          Server   `yaml:"dtr"`
+}
+
+// A Server is how UCP or DTR is reached.
+type Server struct {
+	URL          string `yaml:"url"`
+	CA           string `yaml:"ca"` // PEM file
+	Username     string `yaml:"username"`
+	PasswordFile string `yaml:"password-file"`
+}
+
+// UCP is how UCP is reached, and whose signatures it must ask for.
+type UCP struct {
+	Server `yaml:",inline"`
+	// RequireSignatureFrom is the site's list of org/team (V-235847). Nil
+	// means that the site has not said; an empty list that it wants none.
+	RequireSignatureFrom []string `yaml:"require-signature-from"`
+}
+
+// Load reads the file at path. A file that is not there is an error only if
+// it was asked for, that is unless path is DefaultPath.
+func Load(path string) (Site, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) && path == DefaultPath {
+		return Site{}, nil
+	}
+	if err != nil {
+		return Site{}, fmt.Errorf("reading the site's values: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // only read
+	raw, err := io.ReadAll(io.LimitReader(file, maxSite+1))
+	if err != nil {
+		return Site{}, fmt.Errorf("reading the site's values: %w", err)
+	}
+	return Parse(path, raw)
+}
+
+// Parse reads site.yaml. Unknown and repeated keys are errors, with line and
+// column. The name stands in messages.
+func Parse(name string, raw []byte) (Site, error) {
+	if len(raw) > maxSite {
+		return Site{}, fmt.Errorf("%s: at most %d MiB are read", name, maxSite>>20)
+	}
+	var s Site
+	decoder := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
+	err := decoder.Decode(&s)
+	if err == nil && decoder.Decode(new(any)) == nil {
+		return Site{}, fmt.Errorf("%s: want one document, and there is a second one behind \"---\"", name)
+	}
+	if errors.Is(err, io.EOF) {
+		return Site{}, nil // empty, or nothing but comments
+	}
+	if err != nil {
+		return Site{}, syntaxError(name, err)
+	}
+	return s, nil
+}
+
+// syntaxError puts file, line and column before the message, and leaves the
+// library's drawing of the place below it.
+func syntaxError(name string, err error) error {
+	located := yaml.Error(nil)
+	if !errors.As(err, &located) || located.GetToken() == nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	at := located.GetToken().Position
+	return fmt.Errorf("%s:%d:%d: %s", name, at.Line, at.Column, strings.TrimSpace(located.GetMessage()))
+}
