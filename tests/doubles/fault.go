@@ -32,6 +32,7 @@ const (
 	Echo               Fault = "echo"                // 500, and the body repeats what it was sent
 
 	PutTakesEffectThen500 Fault = "put-takes-effect-then-500" // UCP
+	PutFails              Fault = "put-fails"                 // UCP: 500, and the old configuration stays
 	PutDropsLDAP          Fault = "put-drops-ldap"            // UCP: [auth.ldap] does not survive an upload
 	PutDropsComments      Fault = "put-drops-comments"        // UCP: nor do comments
 
@@ -43,7 +44,7 @@ const (
 var knownFaults = []Fault{
 	NoFault, Unauthorized, Forbidden, NotFound, ServerError, HTML, Truncated, CutOff, Silence, SilentBody, Endless,
 	Redirect, WrongCA, WrongHost, ExpiredCertificate, Echo,
-	PutTakesEffectThen500, PutDropsLDAP, PutDropsComments, PagingLoop, RepeatedPage, MissingInNotary,
+	PutTakesEffectThen500, PutFails, PutDropsLDAP, PutDropsComments, PagingLoop, RepeatedPage, MissingInNotary,
 }
 
 // ParseFault reads the name of a fault.

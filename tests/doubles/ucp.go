@@ -111,6 +111,10 @@ func (u *UCP) upload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fault := u.fault(r.URL.Path, ucpLogin)
+	if fault == PutFails {
+		writeError(w, http.StatusInternalServerError, "INTERNAL_ERROR", "the double did not take the configuration")
+		return
+	}
 	u.keep(doc, fault)
 	if fault == PutTakesEffectThen500 {
 		writeError(w, http.StatusInternalServerError, "INTERNAL_ERROR", "the double took the configuration and says it did not")

@@ -1,0 +1,54 @@
+#!/bin/sh
+# Before removal: dpkg says "remove" or "deconfigure", and "upgrade" when a new
+# version takes over; rpm says 0 when the last version goes, else 1.
+#
+# An engine that is told to ask this plugin refuses every request without it,
+# and does not start again. So the plugin stays while an engine is told so.
+set -e
+
+plugin=docker-stig-authz
+
+case "$1" in
+remove | deconfigure | 0) ;;
+*) exit 0 ;; # an upgrade: the socket stays, and the new version answers on it
+esac
+
+# uses_plugin prints where an engine is told to ask the plugin: in the
+# configuration file of the usual place, on the command line of an engine that
+# runs, or in a configuration file named there.
+uses_plugin() {
+	names_plugin /etc/docker/daemon.json
+	for pid in /proc/[0-9]*; do
+		[ "$(cat "$pid/comm" 2>/dev/null)" = dockerd ] || continue
+		line=$(tr '\000' ' ' <"$pid/cmdline" 2>/dev/null) || continue
+		case "$line" in
+		*--authorization-plugin[=\ ]*"$plugin"*) echo "the command line of dockerd (process ${pid#/proc/})" ;;
+		esac
+		file=$(echo "$line" | sed -n 's/.*--config-file[= ]\([^ ]*\).*/\1/p')
+		case "$file" in
+		'' | /etc/docker/daemon.json) ;;
+		/*) names_plugin "$file" ;;
+		esac
+	done
+}
+
+names_plugin() {
+	if grep -qs "\"$plugin\"" "$1"; then echo "$1"; fi
+}
+
+where=$(uses_plugin)
+if [ -n "$where" ]; then
+	cat >&2 <<TEXT
+docker-stig-authz is not removed: an engine on this host asks it before every
+request, and would refuse them all without it. It is named in:
+$(echo "$where" | sed 's/^/    /')
+Take "$plugin" out of "authorization-plugins" there, let the engine read that
+(systemctl reload docker), and remove the package again.
+TEXT
+	exit 1
+fi
+
+command -v systemctl >/dev/null 2>&1 || exit 0
+systemctl disable --quiet docker-stig-authz.socket || true
+[ -d /run/systemd/system ] || exit 0
+systemctl stop docker-stig-authz.socket docker-stig-authz.service || true
