@@ -78,6 +78,7 @@ func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts chec
 	if err := opts.addFiles(h); err != nil {
 		return err
 	}
+	connect(dockerCLI, h)
 	checklist := scan.Run(ctx, h, scan.Options{
 		Benchmark:    guide,
 		Requirements: requirements,

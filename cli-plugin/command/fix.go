@@ -60,6 +60,7 @@ func runFix(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
 	if err != nil {
 		return err
 	}
+	connect(dockerCLI, h)
 	plan, err := remedy.Make(ctx, h, requirements)
 	if err != nil {
 		return err

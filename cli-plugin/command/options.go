@@ -80,8 +80,11 @@ func withoutTime(_ []string, a slog.Attr) slog.Attr {
 }
 
 // cacheDir keeps verified trust data, and the versions below which no server
-// may fall: the daemon's for root, one's own otherwise.
+// may fall: in STIG_STATE, else the daemon's for root, one's own otherwise.
 func cacheDir() string {
+	if state := os.Getenv("STIG_STATE"); state != "" {
+		return filepath.Join(state, "trust")
+	}
 	if os.Geteuid() == 0 {
 		return "/var/lib/docker-stig/trust"
 	}
@@ -92,7 +95,7 @@ func cacheDir() string {
 	return filepath.Join(dir, "docker-stig", "trust")
 }
 
-// open makes the host that rules ask. Nothing is asked of anybody yet.
+// open makes the host that rules ask, but for its engine: see connect.
 func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
 	values, err := site.Load(o.site)
 	if err != nil {
@@ -102,13 +105,7 @@ func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	endpoint := dockerCLI.DockerEndpoint()
-	h := &host.Host{
-		Engine:  dockerCLI.Client(),
-		Address: endpoint.Host,
-		Site:    values,
-		Package: host.InstalledPackage(endpoint.Host, values.ApprovedKeys, time.Now),
-	}
+	h := &host.Host{Site: values}
 	if verifier != nil {
 		h.Trust = verifier.SignaturesOnly()
 	}
@@ -134,6 +131,16 @@ func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
 		}
 	}
 	return h, nil
+}
+
+// connect gives the host its engine. Docker's client asks the engine for its
+// version at once, so this comes when all input is known to be good.
+func connect(dockerCLI command.Cli, h *host.Host) {
+	h.Engine = dockerCLI.Client()
+	h.Address = dockerCLI.DockerEndpoint().Host
+	if h.Package == nil {
+		h.Package = host.InstalledPackage(h.Address, h.Site.ApprovedKeys, time.Now)
+	}
 }
 
 // serverOptions gathers how a server is reached, each value from the flag, the
@@ -172,7 +179,7 @@ func readPassword(dockerCLI command.Cli, path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		defer file.Close() //nolint:errcheck // only read
+		defer file.Close()
 		source = file
 	}
 	raw, err := io.ReadAll(io.LimitReader(source, maxPassword+1))

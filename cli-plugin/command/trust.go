@@ -11,6 +11,7 @@ import (
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 	"github.com/docker/cli/cli/command"
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 )
@@ -40,8 +41,8 @@ func newTrustVerifyCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [OPTIONS] IMAGE...",
 		Short: "Verify that images are vouched for",
-		Long: `Tell of each image whether the signers that the policy names vouch for it, for
-which digest, and whether the image that the engine holds under that name is
+		Long: `Tell of each image, by its name or its full ID, whether the signers that the
+policy names vouch for it, for which digest, and whether the image that the engine holds under that name is
 that content. The policy decides who is believed; no environment variable does.
 
 Exit codes: 0 all are vouched for; 2 at least one is refused, or the engine
@@ -63,7 +64,7 @@ be answered; 1 everything else.`,
 // A verdict is the answer about one image.
 type verdict struct {
 	name   string
-	ref    reference.Named
+	ref    reference.Named // nil: the image was named by its ID
 	signed trust.Signed
 	err    error         // why it is not vouched for
 	held   trust.Content // what the engine holds under the name; zero: nothing
@@ -89,6 +90,9 @@ func (v verdict) unknown() bool {
 func runTrustVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptions) error {
 	refs := make([]reference.Named, len(opts.images))
 	for i, image := range opts.images {
+		if isImageID(image) {
+			continue
+		}
 		ref, err := reference.ParseDockerRef(image) // :latest where nothing is said, as docker pull has it
 		if err != nil {
 			return fmt.Errorf("%q: %w", image, err) // Docker's own words
@@ -107,8 +111,7 @@ func runTrustVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptio
 	group.SetLimit(maxVerifications)
 	for i, ref := range refs {
 		group.Go(func() error {
-			verdicts[i] = judge(ctx, dockerCLI, verifier, ref)
-			verdicts[i].name = opts.images[i]
+			verdicts[i] = judge(ctx, dockerCLI.Client(), verifier, opts.images[i], ref)
 			return nil
 		})
 	}
@@ -119,16 +122,50 @@ func runTrustVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptio
 	return verifyExit(verdicts)
 }
 
+// isImageID holds for an image ID in full, which cannot be a name.
+func isImageID(image string) bool {
+	if len(image) == 64 {
+		image = "sha256:" + image
+	}
+	_, err := digest.Parse(image)
+	return err == nil
+}
+
 // judge verifies the name, then what the engine holds under it. A digest list
-// judges content only, so there the engine's is asked about.
-func judge(ctx context.Context, dockerCLI command.Cli, verifier trust.Verifier, ref reference.Named) verdict {
-	v := verdict{ref: ref}
-	v.held, v.asked = host.ContentOf(ctx, dockerCLI.Client(), ref.String())
+// judges content only, so there the engine's is asked about; and so it is for
+// an ID, for which the engine proposes repositories.
+func judge(ctx context.Context, engine host.Engine, verifier trust.Verifier, image string, ref reference.Named) verdict {
+	v := verdict{name: image, ref: ref}
+	asked := image
+	if ref != nil {
+		asked = ref.String()
+	}
+	var held host.Held
+	held, v.asked = host.Hold(ctx, engine, asked)
+	v.held = held.Content
+	if ref == nil {
+		v.signed, v.err = judgeContent(ctx, verifier, held, v.asked)
+		return v
+	}
 	v.signed, v.err = verifier.Verify(ctx, trust.Question{Ref: ref})
 	if v.err == nil && v.signed.Digest == "" && !v.held.IsZero() {
 		v.signed, v.err = verifier.Verify(ctx, trust.Question{Ref: ref, Content: v.held})
 	}
 	return v
+}
+
+func judgeContent(ctx context.Context, verifier trust.Verifier, held host.Held, asked error) (trust.Signed, error) {
+	if asked != nil {
+		return trust.Signed{}, &trust.Error{Reason: trust.Unreachable, Err: asked}
+	}
+	if held.Content.IsZero() {
+		return trust.Signed{}, &trust.Error{Reason: trust.Unreachable, Err: errors.New("the engine holds no image with this ID, so nothing tells its repository")}
+	}
+	var questions []trust.Question
+	for _, name := range held.Names {
+		questions = append(questions, trust.Question{Ref: name, Content: held.Content})
+	}
+	return trust.VerifyAny(ctx, verifier, questions)
 }
 
 func verifyExit(verdicts []verdict) error {

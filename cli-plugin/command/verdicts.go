@@ -19,7 +19,7 @@ func writeVerdictTable(w io.Writer, verdicts []verdict) error {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintln(&b, reference.FamiliarString(v.ref))
+		fmt.Fprintln(&b, v.title())
 		for _, row := range v.rows() {
 			fmt.Fprintf(&b, "  %-8s %s\n", row[0], row[1])
 		}
@@ -28,10 +28,22 @@ func writeVerdictTable(w io.Writer, verdicts []verdict) error {
 	return err
 }
 
+// title is the image as docker names it.
+func (v verdict) title() string {
+	if v.ref == nil {
+		return v.name
+	}
+	return reference.FamiliarString(v.ref)
+}
+
 func (v verdict) rows() [][2]string {
 	rows := [][2]string{{"Verdict", v.word()}}
 	if v.err != nil {
-		return append(rows, [2]string{"Reason", v.reason()}, [2]string{"Engine", v.engine()})
+		rows = append(rows, [2]string{"Reason", v.reason()})
+		if next := trust.Advice(v.err); next != "" {
+			rows = append(rows, [2]string{"Next", next})
+		}
+		return append(rows, [2]string{"Engine", v.engine()})
 	}
 	if v.signed.Digest != "" {
 		rows = append(rows, [2]string{"Digest", string(v.signed.Digest)})

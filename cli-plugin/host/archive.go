@@ -36,7 +36,7 @@ func ReadArchive(name string) ([]Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the image archive: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	images, err := readArchive(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the image archive %s: %w", name, err)

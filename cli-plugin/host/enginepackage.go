@@ -47,7 +47,7 @@ func enginePath(ctx context.Context, address string) string {
 	if err != nil {
 		return ""
 	}
-	defer conn.Close() //nolint:errcheck // nothing was sent
+	defer conn.Close()
 	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err != nil {
 		return ""

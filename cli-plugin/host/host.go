@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/dtr"
@@ -53,27 +54,35 @@ type Host struct {
 	listed memo[[]Image] // one pass over the engine's objects serves all rules
 }
 
-// Content asks the engine what it holds under a name or ID. It is zero, with
-// no error, if the engine holds nothing of that name.
-func (h *Host) Content(ctx context.Context, name string) (trust.Content, error) {
-	return ContentOf(ctx, h.Engine, name)
+// Held is what an engine holds under a name or an ID.
+type Held struct {
+	Content trust.Content
+	Names   []reference.Named // repositories that the engine proposes for it
 }
 
-// ContentOf is Host.Content of an engine alone.
-func ContentOf(ctx context.Context, engine Engine, name string) (trust.Content, error) {
+// Hold asks the engine what it holds under a name, an ID or a prefix of one.
+// It is zero, with no error, if the engine holds nothing of that name.
+func Hold(ctx context.Context, engine Engine, name string) (Held, error) {
 	if engine == nil {
-		return trust.Content{}, errors.New("no engine was given to ask")
+		return Held{}, errors.New("no engine was given to ask")
 	}
 	image, err := engine.ImageInspect(ctx, name)
 	if isNotFound(err) {
-		return trust.Content{}, nil
+		return Held{}, nil
 	}
 	if err != nil {
-		return trust.Content{}, fmt.Errorf("asking the engine for image %s: %w", name, err)
+		return Held{}, fmt.Errorf("asking the engine for image %s: %w", name, err)
 	}
 	info, err := engine.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return trust.Content{}, fmt.Errorf("asking the engine for its image store: %w", err)
+		return Held{}, fmt.Errorf("asking the engine for its image store: %w", err)
 	}
-	return content(image.ID, image.RepoDigests, info), nil
+	held := Held{Content: content(image.ID, image.RepoDigests, info)}
+	for _, text := range slices.Concat(image.RepoTags, image.RepoDigests) {
+		named, err := reference.ParseNormalizedNamed(text)
+		if err == nil && !slices.ContainsFunc(held.Names, func(n reference.Named) bool { return n.Name() == named.Name() }) {
+			held.Names = append(held.Names, reference.TrimNamed(named))
+		}
+	}
+	return held, nil
 }

@@ -103,7 +103,7 @@ func verifyTag(ctx context.Context, h *host.Host, tag dtr.Tag, f stig.Finding) s
 		return f
 	}
 	if err != nil {
-		f.Status, f.Details = stig.Open, err.Error()
+		f.Status, f.Details = stig.Open, trust.Explain(err)
 		return f
 	}
 	f.Expires = signed.Expires

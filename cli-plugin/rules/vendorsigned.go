@@ -76,13 +76,34 @@ type vendorImage struct {
 // vendorImages gathers the main images of UCP and DTR. Their other images
 // carry no requirement, but show that a main image is missing from the list.
 func vendorImages(ctx context.Context, h *host.Host) ([]vendorImage, error) {
-	var found []vendorImage
+	found, err := givenImages(h)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range []host.Product{host.UCP, host.DTR} {
+		seen, err := h.Seen(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("whether the engine holds %s is unknown: %w", p.Name, err)
+		}
+		mains := mainImages(seen, p)
+		given := slices.ContainsFunc(found, func(v vendorImage) bool { return v.product.Name == p.Name })
+		if len(seen) > 0 && len(mains) == 0 && !given {
+			return nil, fmt.Errorf("%s is here (image %v) but not its main image: name the one it was installed from under vendor-images in site.yaml, such as %s:VERSION", p.Name, seen[0], p.Repositories[0])
+		}
+		found = append(found, mains...)
+	}
+	return found, nil
+}
+
+// givenImages are those that the site names and those in archives.
+func givenImages(h *host.Host) ([]vendorImage, error) {
+	var given []vendorImage
 	for _, name := range h.Site.VendorImages {
 		ref, err := reference.ParseDockerRef(name)
 		if err != nil {
 			return nil, fmt.Errorf("vendor-images in site.yaml: %q: %w", name, err)
 		}
-		found = append(found, vendorImage{host.Image{Name: ref}, "site.yaml", productOf(ref)})
+		given = append(given, vendorImage{host.Image{Name: ref}, "site.yaml", productOf(ref)})
 	}
 	for _, archive := range h.Archives {
 		images, err := host.ReadArchive(archive)
@@ -91,28 +112,21 @@ func vendorImages(ctx context.Context, h *host.Host) ([]vendorImage, error) {
 		}
 		for _, image := range images {
 			if p := productOf(image.Name); p.Name != "" {
-				found = append(found, vendorImage{image, path.Base(archive), p})
+				given = append(given, vendorImage{image, path.Base(archive), p})
 			}
 		}
 	}
-	for _, p := range []host.Product{host.UCP, host.DTR} {
-		seen, err := h.Seen(ctx, p)
-		if err != nil {
-			return nil, fmt.Errorf("whether the engine holds %s is unknown: %w", p.Name, err)
+	return given, nil
+}
+
+func mainImages(seen []host.Image, p host.Product) []vendorImage {
+	var mains []vendorImage
+	for _, image := range seen {
+		if productOf(image.Name).Name == p.Name {
+			mains = append(mains, vendorImage{image, "engine", p})
 		}
-		var mains []vendorImage
-		for _, image := range seen {
-			if image.Name != nil && productOf(image.Name).Name == p.Name {
-				mains = append(mains, vendorImage{image, "engine", p})
-			}
-		}
-		named := slices.ContainsFunc(found, func(v vendorImage) bool { return v.product.Name == p.Name })
-		if len(seen) > 0 && len(mains) == 0 && !named {
-			return nil, fmt.Errorf("%s is here (image %v) but not its main image: name the one it was installed from under vendor-images in site.yaml, such as %s:VERSION", p.Name, seen[0], p.Repositories[0])
-		}
-		found = append(found, mains...)
 	}
-	return found, nil
+	return mains
 }
 
 // productOf tells a product's main image by the last part of its name.
@@ -142,12 +156,12 @@ func judgeVendorImage(ctx context.Context, h *host.Host, image vendorImage) stig
 	}
 	content := image.Content
 	if image.source == "site.yaml" && h.Engine != nil {
-		held, err := h.Content(ctx, image.Name.String())
+		held, err := host.Hold(ctx, h.Engine, image.Name.String())
 		if err != nil {
 			f.Details = err.Error()
 			return f
 		}
-		content = held
+		content = held.Content
 	}
 	return judgeByVendor(ctx, h, image, content, f)
 }
@@ -161,7 +175,7 @@ func judgeByVendor(ctx context.Context, h *host.Host, image vendorImage, content
 	}
 	signed, err := trust.VerifyAny(ctx, h.Trust, scoped)
 	if err != nil {
-		f.Details = err.Error()
+		f.Details = trust.Explain(err)
 		if !trust.Inconclusive(err) {
 			f.Status = stig.Open
 		}

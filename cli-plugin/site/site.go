@@ -56,7 +56,7 @@ func Load(path string) (Site, error) {
 	if err != nil {
 		return Site{}, fmt.Errorf("reading the site's values: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	raw, err := io.ReadAll(io.LimitReader(file, maxSite+1))
 	if err != nil {
 		return Site{}, fmt.Errorf("reading the site's values: %w", err)

@@ -215,7 +215,7 @@ func VerifyAny(ctx context.Context, v Verifier, questions []Question) (Signed, e
 		}
 	}
 	if refusal == nil {
-		refusal = &Error{Reason: Unsigned, Err: errors.New("no repository is known for this content; pull it by its name, or tag it with the repository it was signed in")}
+		refusal = &Error{Reason: Unsigned, Err: errors.New("no repository is known for this content")}
 	}
 	return Signed{}, refusal
 }

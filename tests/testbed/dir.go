@@ -22,7 +22,7 @@ const (
 var contents = []string{
 	"env", "policy.json", "daemon.json", "ca.crt", "srv.crt", "srv.key", // what it is told
 	"registry.yml", "notary.json", "room.ready",
-	"config", "data", "exec", "images", "plugins", "log", // what it keeps
+	"config", "data", "exec", "images", "plugins", "log", "state", // what it keeps
 	"d.sock", "d.pid", "r.sock",
 	stateName + ".new", stateName,
 }

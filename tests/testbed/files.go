@@ -54,6 +54,7 @@ func (tb *Testbed) Env() []string {
 		"STIG_POLICY=" + tb.PolicyFile(),
 		"STIG_DAEMON_JSON=" + tb.DaemonJSON(),
 		"STIG_PLUGIN_SOCKETS=" + tb.PluginSockets(),
+		"STIG_STATE=" + tb.path("state"), // what docker stig remembers of servers that go with the testbed
 	}
 }
 

@@ -45,7 +45,7 @@ func (l *loader) explain(name data.RoleName, untrusted *data.Signed, err error) 
 	}
 	switch {
 	case valid > 0:
-		return refuse(trust.BelowThreshold, name, fmt.Errorf("%d keys must sign it; its other signers must sign too", role.Threshold))
+		return refuse(trust.BelowThreshold, name, fmt.Errorf("%d keys must sign it, and %d did", role.Threshold, valid))
 	case ours == 0:
 		return refuse(trust.UnknownSigner, name, errors.New("it is signed, but by none of the keys that may"))
 	default:

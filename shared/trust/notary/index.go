@@ -147,7 +147,7 @@ func (x *index) fresh(now time.Time, s Scope) error {
 			expires = expires.Add(s.AllowExpired)
 		}
 		if now.After(expires) {
-			return refuse(trust.Expired, name, fmt.Errorf("it was good until %s; the repository's owner must sign or refresh it", x.base[name].UTC().Format(time.RFC3339)))
+			return refuse(trust.Expired, name, fmt.Errorf("it was good until %s", x.base[name].UTC().Format(time.RFC3339)))
 		}
 	}
 	return nil
@@ -188,9 +188,9 @@ func (x *index) answer(q trust.Question, s Scope, now time.Time) (trust.Signed, 
 
 func mismatch(c trust.Content, want digest.Digest) error {
 	if digests := c.Digests(); len(digests) > 0 {
-		return fmt.Errorf("the signers vouch for %s, and the engine holds %s; pull the signed image", want, digests[0])
+		return fmt.Errorf("the signers vouch for %s, and the engine holds %s", want, digests[0])
 	}
-	return fmt.Errorf("the signers vouch for %s, and nothing ties the engine's image %s to it; pull the signed image", want, c.ID)
+	return fmt.Errorf("the signers vouch for %s, and nothing ties the engine's image %s to it", want, c.ID)
 }
 
 // A want picks the digest that a role vouches for in answer to a question.
@@ -259,7 +259,7 @@ func (x *index) vouchers(w want, s Scope) (digest.Digest, []data.RoleName, error
 	if dgst, ok := w.in(x.roles[data.CanonicalTargetsRole], shadow); ok {
 		return dgst, []data.RoleName{data.CanonicalTargetsRole}, nil
 	}
-	return "", nil, refuse(trust.Unsigned, "", fmt.Errorf("nobody signed %v in this repository; sign it with docker trust sign, or use a signed one%s", w, x.signedTags(w)))
+	return "", nil, refuse(trust.Unsigned, "", fmt.Errorf("nobody signed %v in this repository%s", w, x.signedTags(w)))
 }
 
 func (x *index) allSigners(w want, signers []string) (digest.Digest, []data.RoleName, error) {
@@ -272,7 +272,7 @@ func (x *index) allSigners(w want, signers []string) (digest.Digest, []data.Role
 		}
 		r, ok := x.roles[name]
 		if !ok {
-			return "", nil, refuse(trust.UnknownSigner, name, fmt.Errorf("the policy wants signer %q, and the repository has none of that name; add it with docker trust signer add", signer))
+			return "", nil, refuse(trust.UnknownSigner, name, fmt.Errorf("the policy wants signer %q, and the repository has none of that name", signer))
 		}
 		dgst, ok := w.in(r, nil)
 		if !ok {
@@ -291,7 +291,7 @@ func (x *index) allSigners(w want, signers []string) (digest.Digest, []data.Role
 func (x *index) usable(name data.RoleName, s Scope, now time.Time) error {
 	r := x.roles[name]
 	if now.After(r.expires) {
-		return refuse(trust.Expired, name, fmt.Errorf("it was good until %s; its signers must sign again", r.expires.UTC().Format(time.RFC3339)))
+		return refuse(trust.Expired, name, fmt.Errorf("it was good until %s", r.expires.UTC().Format(time.RFC3339)))
 	}
 	allowed, bound := s.SignerKeys[strings.TrimPrefix(string(name), "targets/")]
 	if !bound {
@@ -357,7 +357,7 @@ func (x *index) signedTags(w want) string {
 	if len(tags) > 5 {
 		tags = append(tags[:5:5], "…")
 	}
-	return " (" + strings.Join(tags, ", ") + ")"
+	return " (signed are " + strings.Join(tags, ", ") + ")"
 }
 
 func firstCommon(a, b []string) (string, bool) {

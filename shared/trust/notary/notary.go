@@ -185,10 +185,17 @@ func (v *Verifier) fromServers(ctx context.Context, gun data.GUN, s Scope, cache
 		}
 		errs = append(errs, err)
 	}
-	if len(errs) == 0 {
-		errs = []error{errors.New("the policy names no trust server")}
+	switch len(errs) {
+	case 0:
+		return nil, &trust.Error{Reason: trust.Unreachable, Err: errors.New("the policy names no trust server")}
+	case 1:
+		return nil, errs[0]
+	default:
+		for i, err := range errs {
+			errs[i] = errors.Unwrap(err) // the reason is the same for all, and stands once
+		}
+		return nil, &trust.Error{Reason: trust.Unreachable, Err: errors.Join(errs...)}
 	}
-	return nil, &trust.Error{Reason: trust.Unreachable, Err: errors.Join(errs...)}
 }
 
 func unanswered(err error) bool {

@@ -46,7 +46,7 @@ func (c chain) certIDs() []string {
 func followRoots(ctx context.Context, gun data.GUN, s Scope, src source, now time.Time) (chain, error) {
 	raw, err := src.root(ctx, 0)
 	if errors.Is(err, errNotFound) {
-		return chain{}, refuse(trust.Unsigned, data.CanonicalRootRole, fmt.Errorf("the trust server has no signatures for %s; sign it with docker trust sign", gun))
+		return chain{}, refuse(trust.Unsigned, data.CanonicalRootRole, fmt.Errorf("the trust server has no signatures for %s", gun))
 	}
 	if err != nil {
 		return chain{}, unanswerable(data.CanonicalRootRole, err)
@@ -88,7 +88,7 @@ func notPinned(s Scope, root *data.SignedRoot) error {
 		canonical, _ := utils.CanonicalKeyID(key)
 		offered = append(offered, fmt.Sprintf("root key %s (certificate %s)", canonical, key.ID()))
 	}
-	return fmt.Errorf("no pin of scope %q accepts the root, which is signed with %s; compare the ID with its owner by another way, then add it to trust-pinning in the policy", s.Pattern, strings.Join(offered, " and "))
+	return fmt.Errorf("no pin of scope %q accepts the root, which is signed with %s", s.Pattern, strings.Join(offered, " and "))
 }
 
 func parseRoot(raw []byte) (*data.SignedRoot, error) {

@@ -90,7 +90,41 @@ func checkPattern(pattern string) error {
 // overlap reports whether some name matches both patterns. Patterns of one
 // length that overlap would leave the choice between them to chance.
 func overlap(a, b string) bool {
-	return overlapFrom(tokens(a), tokens(b), map[[2]int]bool{}, 0, 0)
+	first, second := tokens(a), tokens(b)
+	reached := map[[2]int]bool{{0, 0}: true} // what a name may have matched of both
+	for i := range len(first) + 1 {
+		for j := range len(second) + 1 {
+			if !reached[[2]int{i, j}] {
+				continue
+			}
+			for _, step := range steps(first[i:], second[j:]) {
+				reached[[2]int{i + step[0], j + step[1]}] = true
+			}
+		}
+	}
+	return reached[[2]int{len(first), len(second)}]
+}
+
+// steps are the tokens of each pattern that one more piece of a name can use
+// up: a wildcard may match nothing, or what the other pattern has.
+func steps(a, b []string) [][2]int {
+	var list [][2]int
+	if len(a) > 0 && wild(a[0]) {
+		list = append(list, [2]int{1, 0})
+		if len(b) > 0 && takes(a[0], b[0]) {
+			list = append(list, [2]int{0, 1})
+		}
+	}
+	if len(b) > 0 && wild(b[0]) {
+		list = append(list, [2]int{0, 1})
+		if len(a) > 0 && takes(b[0], a[0]) {
+			list = append(list, [2]int{1, 0})
+		}
+	}
+	if len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		list = append(list, [2]int{1, 1})
+	}
+	return list
 }
 
 // tokens splits a pattern into "**", "*" and single bytes.
@@ -105,28 +139,6 @@ func tokens(pattern string) []string {
 		pattern = pattern[width:]
 	}
 	return list
-}
-
-func overlapFrom(a, b []string, seen map[[2]int]bool, i, j int) bool {
-	if i == len(a) && j == len(b) {
-		return true
-	}
-	key := [2]int{i, j}
-	if seen[key] {
-		return false // tried already, and it did not end well
-	}
-	seen[key] = true
-	if i < len(a) && wild(a[i]) {
-		if overlapFrom(a, b, seen, i+1, j) || (j < len(b) && takes(a[i], b[j]) && overlapFrom(a, b, seen, i, j+1)) {
-			return true
-		}
-	}
-	if j < len(b) && wild(b[j]) {
-		if overlapFrom(a, b, seen, i, j+1) || (i < len(a) && takes(b[j], a[i]) && overlapFrom(a, b, seen, i+1, j)) {
-			return true
-		}
-	}
-	return i < len(a) && j < len(b) && a[i] == b[j] && overlapFrom(a, b, seen, i+1, j+1)
 }
 
 func wild(token string) bool { return token[0] == '*' }

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -181,7 +180,7 @@ func fromList(q trust.Question, pattern string, listed []digest.Digest) (trust.S
 	if digested, ok := q.Ref.(reference.Digested); ok {
 		asked = []digest.Digest{digested.Digest()}
 		if !q.Content.IsZero() && !q.Content.Is(digested.Digest()) {
-			return trust.Signed{}, &trust.Error{Reason: trust.DigestMismatch, Ref: q.Ref, Err: fmt.Errorf("the engine's image %s is not known to be that digest; pull it again", q.Content.ID)}
+			return trust.Signed{}, &trust.Error{Reason: trust.DigestMismatch, Ref: q.Ref, Err: fmt.Errorf("the engine's image %s is not known to be that digest", q.Content.ID)}
 		}
 	}
 	for _, dgst := range asked {
@@ -197,5 +196,5 @@ func fromList(q trust.Question, pattern string, listed []digest.Digest) (trust.S
 }
 
 func noScope(ref reference.Named) error {
-	return &trust.Error{Reason: trust.NoScope, Ref: ref, Err: fmt.Errorf("no scope of the policy covers %s; add a root key for it under content-trust/trust-pinning in the policy, or use an image from a covered repository", strings.TrimSpace(ref.Name()))}
+	return &trust.Error{Reason: trust.NoScope, Ref: ref, Err: fmt.Errorf("no scope of the policy covers %s", ref.Name())}
 }

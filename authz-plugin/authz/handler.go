@@ -1,0 +1,207 @@
+// Package authz answers the engine's authorization questions.
+//
+// It speaks Docker's plugin protocol (Plugin.Activate, AuthZPlugin.AuthZReq
+// and AuthZPlugin.AuthZRes, as docker/go-plugins-helpers defines them), puts
+// the questions that package engineapi finds in a request to a trust.Verifier,
+// and turns the answers into decisions with a text for the person at the
+// command line. The helpers' own handler was turned down: it goes on with an
+// empty request after one that did not decode, and knows neither deadlines nor
+// limits.
+//
+// Whatever goes wrong is a denial: the zero Decision denies.
+package authz
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/docker-stig/docker-stig/authz-plugin/audit"
+	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
+	"github.com/docker-stig/docker-stig/shared/stig"
+	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/docker-stig/docker-stig/shared/trust/policy"
+)
+
+// DecisionTimeout is how long a decision may take. The engine sets no limit.
+// It is longer than a trust server's own 2 s, so that a mirror gets its turn.
+const DecisionTimeout = 5 * time.Second
+
+// A Decision answers one request to the engine. The zero Decision denies.
+type Decision struct {
+	Allow bool
+	Rule  stig.ID // the requirement a denial upholds
+	Msg   string  // for the person at the docker command line
+}
+
+// Settings are what a policy amounts to. They are replaced as a whole.
+type Settings struct {
+	Mode     policy.Mode
+	Requests policy.Requests
+	Verifier trust.Verifier
+	Engine   engineapi.Engine
+
+	// Fault says why there is no policy to go by. Then everything is denied
+	// that would have to be judged, whatever Mode says.
+	Fault error
+}
+
+// A Handler answers the engine. It is safe for concurrent use and holds no
+// lock while it decides.
+type Handler struct {
+	settings atomic.Pointer[Settings]
+	records  *audit.Log
+	log      *slog.Logger
+	timeout  time.Duration
+	mux      *http.ServeMux
+}
+
+// NewHandler makes a Handler. Decisions are written to records, faults to log.
+func NewHandler(s Settings, records *audit.Log, log *slog.Logger) *Handler {
+	h := &Handler{records: records, log: log, timeout: DecisionTimeout, mux: http.NewServeMux()}
+	h.Use(s)
+	h.mux.HandleFunc(activatePath, activate)
+	h.mux.HandleFunc(requestPath, h.AuthZReq)
+	h.mux.HandleFunc(responsePath, h.AuthZRes)
+	return h
+}
+
+// Use replaces the settings. Decisions under way end by the old ones.
+func (h *Handler) Use(s Settings) { h.settings.Store(&s) }
+
+// ServeHTTP serves the plugin protocol.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// activate tells the engine what the plugin is. It needs no engine: the
+// engine asks it while it starts.
+func activate(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", contentType)
+	_, _ = w.Write([]byte(manifest))
+}
+
+// AuthZReq serves /AuthZPlugin.AuthZReq, before the engine acts. Whatever
+// goes wrong is a denial.
+func (h *Handler) AuthZReq(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, h.request)
+}
+
+// AuthZRes serves /AuthZPlugin.AuthZRes, before the engine answers. Only what
+// a create has made is judged there.
+func (h *Handler) AuthZRes(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, h.response)
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, decide func(context.Context, *Settings, Request) Decision) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			h.log.Error("a question failed", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			respond(w, deny("an internal error, which the log of docker-stig-authz explains"))
+		}
+	}()
+	req, err := decodeRequest(w, r)
+	if err != nil {
+		h.log.Warn("unreadable request", "error", err)
+		respond(w, deny("unreadable request: %v", err))
+		return
+	}
+	respond(w, decide(r.Context(), h.settings.Load(), req))
+}
+
+// request decides before the engine acts.
+func (h *Handler) request(ctx context.Context, s *Settings, req Request) Decision {
+	if s.Mode == policy.Disabled && s.Fault == nil {
+		return h.pass()
+	}
+	target, err := engineapi.Parse(req.RequestMethod, req.RequestURI)
+	if err == nil && target.Route.Use == engineapi.Pass && !target.Route.Body {
+		return h.pass()
+	}
+	return h.decide(ctx, s, req, audit.Asked, target, func(ctx context.Context) verdict {
+		if err != nil {
+			return refused(err)
+		}
+		return s.judge(ctx, target, req)
+	})
+}
+
+// response decides before the engine answers.
+func (h *Handler) response(ctx context.Context, s *Settings, req Request) Decision {
+	if s.Mode == policy.Disabled && s.Fault == nil {
+		return h.pass()
+	}
+	target, err := engineapi.Parse(req.RequestMethod, req.RequestURI)
+	if err == nil && (target.Route.Use != engineapi.Create || req.ResponseStatusCode != http.StatusCreated) {
+		return h.pass()
+	}
+	d := h.decide(ctx, s, req, audit.Answered, target, func(ctx context.Context) verdict {
+		if err != nil {
+			return refused(err)
+		}
+		return s.judgeCreated(ctx, req)
+	})
+	if !d.Allow && err == nil {
+		h.remove(ctx, s, target, req)
+	}
+	return d
+}
+
+func (h *Handler) pass() Decision {
+	h.records.Pass()
+	return Decision{Allow: true}
+}
+
+// decide comes to a verdict within the time there is, records it, and lets it
+// count if the policy is enforced.
+func (h *Handler) decide(ctx context.Context, s *Settings, req Request, phase audit.Phase, target engineapi.Target, judge func(context.Context) verdict) Decision {
+	start := time.Now()
+	v := h.bounded(ctx, judge)
+	if v.pass {
+		return h.pass()
+	}
+	record := v.record
+	record.Phase = phase
+	record.User = req.User
+	record.Method = req.RequestMethod
+	record.Route = target.Route.Pattern
+	record.Duration = time.Since(start)
+	d := v.Decision
+	record.Outcome = audit.Denied
+	switch {
+	case d.Allow:
+		record.Outcome = audit.Allowed
+	case s.Mode == policy.Permissive && s.Fault == nil:
+		record.Outcome = audit.WouldDeny
+		d.Allow = true
+	}
+	record.Requirement = v.Rule
+	record.Message = v.Msg
+	h.records.Write(ctx, record)
+	return d
+}
+
+// bounded judges with a deadline, which holds even for code that does not
+// look at it, and turns a panic into a denial.
+func (h *Handler) bounded(ctx context.Context, judge func(context.Context) verdict) verdict {
+	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	done := make(chan verdict, 1)
+	go func() {
+		defer func() {
+			if fault := recover(); fault != nil {
+				h.log.Error("a decision failed", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+				done <- faulty("internal-error", "an internal error, which the log of docker-stig-authz explains; the image was not judged")
+			}
+		}()
+		done <- judge(ctx)
+	}()
+	select {
+	case v := <-done:
+		return v
+	case <-ctx.Done():
+		return faulty("deadline", "no decision within %v; try again, and see whether the trust servers answer", h.timeout)
+	}
+}

@@ -1,0 +1,128 @@
+package engineapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/docker-stig/docker-stig/authz-plugin/engineapi/enginetest"
+	"github.com/docker-stig/docker-stig/shared/trust"
+)
+
+const (
+	imageID     = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	containerID = "aaaa000000000000000000000000000000000000000000000000000000000000"
+)
+
+func TestClientReadsAndRemoves(t *testing.T) {
+	t.Parallel()
+	engine := enginetest.Containerd().Start(t)
+	engine.Images = []enginetest.Image{{ID: imageID, RepoTags: []string{"localhost:5000/app:v1"}, RepoDigests: []string{"localhost:5000/app@" + imageID}}}
+	engine.Add(containerID, "web", imageID, "localhost:5000/app:v1", enginetest.Mount{Type: "bind", Source: "/"}, enginetest.Mount{Type: "image", Source: "m"})
+	c := NewClient(engine.URL(), time.Now)
+	t.Cleanup(func() { _ = c.Close() })
+
+	image, err := c.Image(t.Context(), "localhost:5000/app:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(HeldImage{ID: imageID, RepoTags: []string{"localhost:5000/app:v1"}, RepoDigests: []string{"localhost:5000/app@" + imageID}}, image); diff != "" {
+		t.Errorf("image:\n%s", diff)
+	}
+	got, err := c.Container(t.Context(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Container{ID: containerID, Name: "web", ImageID: imageID, ImageName: "localhost:5000/app:v1", ImageMounts: []string{"m"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("container:\n%s", diff)
+	}
+	ids, err := c.ContainerIDs(t.Context())
+	if err != nil || len(ids) != 1 || ids[0] != containerID {
+		t.Errorf("IDs %v, %v", ids, err)
+	}
+	for range 2 { // gone already is no error
+		if err := c.RemoveContainer(t.Context(), containerID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Container(t.Context(), "web"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a container that is gone: %v", err)
+	}
+	for _, asked := range engine.Asked() {
+		method, path, _ := strings.Cut(asked, " ")
+		target, err := Parse(method, path)
+		if err != nil || target.Route.Use != Pass || target.Route.Body {
+			t.Errorf("%s comes back to the plugin and is not let through unasked", asked)
+		}
+		if method != http.MethodGet && method != http.MethodHead && asked != "DELETE /containers/"+containerID {
+			t.Errorf("the client did %s", asked)
+		}
+	}
+}
+
+// The store is asked once for all, and again when the answer is old.
+func TestStoreIsRememberedForAWhile(t *testing.T) {
+	t.Parallel()
+	engine := enginetest.Containerd().Start(t)
+	var clock atomic.Int64
+	c := NewClient(engine.URL(), func() time.Time { return time.Unix(clock.Load(), 0) })
+	t.Cleanup(func() { _ = c.Close() })
+	infos := func() int {
+		n := 0
+		for _, asked := range engine.Asked() {
+			if asked == "GET /info" {
+				n++
+			}
+		}
+		return n
+	}
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			if store, err := c.Store(t.Context()); err != nil || store != trust.ContainerdStore {
+				t.Errorf("store %q, %v", store, err)
+			}
+		})
+	}
+	group.Wait()
+	before := infos()
+	if before == 0 || before > 20 {
+		t.Fatalf("asked %d times", before)
+	}
+	clock.Store(int64(sessionAge/time.Second) - 1)
+	if _, err := c.Store(t.Context()); err != nil || infos() != before {
+		t.Errorf("asked again too early (%v)", err)
+	}
+	clock.Store(int64(sessionAge / time.Second))
+	if _, err := c.Store(t.Context()); err != nil || infos() != before+1 {
+		t.Errorf("asked %d times, want %d (%v)", infos(), before+1, err)
+	}
+}
+
+func TestSilentEngineHoldsNobodyLongerThanTheirContext(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	engine := enginetest.Containerd()
+	engine.Before = func(*http.Request) { <-release }
+	engine.Start(t)
+	t.Cleanup(func() { close(release) })
+	c := NewClient(engine.URL(), time.Now)
+	ctx, cancel := contextWithDeadline(t, 20*time.Millisecond)
+	defer cancel()
+	if _, err := c.Store(ctx); err == nil {
+		t.Fatal("an engine that says nothing has a store")
+	}
+}
+
+func contextWithDeadline(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(t.Context(), d)
+}

@@ -1,0 +1,109 @@
+package engineapi
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/swarm"
+
+	"github.com/docker-stig/docker-stig/shared/trust"
+)
+
+// A Service is a swarm service as an update would find it.
+type Service struct {
+	Version  uint64
+	Previous *swarm.ServiceSpec // what a rollback returns to
+}
+
+func (f Finder) serviceCreate(_ context.Context, _ Target, r Request) ([]Image, error) {
+	spec, err := decodeService(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return serviceImages(spec)
+}
+
+// serviceUpdate judges the specification that would run. With
+// rollback=previous that is not the one in the body: swarm goes back to the
+// previous one. The version ties it to the one that is judged.
+func (f Finder) serviceUpdate(ctx context.Context, t Target, r Request) ([]Image, error) {
+	spec, err := decodeService(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	rollback, err := t.param("rollback")
+	if err != nil {
+		return nil, err
+	}
+	if rollback == "" || rollback == "none" {
+		return serviceImages(spec)
+	}
+	previous, err := f.previous(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return serviceImages(*previous)
+}
+
+func (f Finder) previous(ctx context.Context, t Target) (*swarm.ServiceSpec, error) {
+	id, err := t.object("service")
+	if err != nil {
+		return nil, err
+	}
+	version, err := t.version()
+	if err != nil {
+		return nil, err
+	}
+	service, err := f.Engine.Service(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("asking the engine for service %s: %w", clip(id), err)
+	}
+	if service.Version != version {
+		return nil, refuse("malformed-request", "service %s has changed meanwhile: try again", clip(id))
+	}
+	if service.Previous == nil {
+		return nil, refuse("malformed-request", "service %s has no previous specification to go back to", clip(id))
+	}
+	return service.Previous, nil
+}
+
+// serviceImages asks about the images of a specification. The nodes of a
+// swarm pull them without asking authorization again, so they have to be
+// named by digest.
+func serviceImages(spec swarm.ServiceSpec) ([]Image, error) {
+	task := spec.TaskTemplate
+	if task.PluginSpec != nil || (task.Runtime != "" && task.Runtime != swarm.RuntimeContainer) {
+		return nil, refuse("plugin-service", "a service that does not run containers cannot be vouched for")
+	}
+	if task.ContainerSpec == nil {
+		return nil, refuse("no-image", "the service names no image: what it would run cannot be vouched for")
+	}
+	names := append([]string{task.ContainerSpec.Image}, imageMounts(task.ContainerSpec.Mounts)...)
+	images := make([]Image, 0, len(names))
+	for _, name := range names {
+		w, err := want(name)
+		if err != nil {
+			return nil, err
+		}
+		if _, pinned := w.named.(reference.Canonical); !pinned {
+			return nil, refuse("not-pinned", "a service's image has to be named by digest, and %q is not: let docker service resolve it, or give REPOSITORY@sha256:…", clip(name))
+		}
+		images = append(images, Image{Name: name, Questions: []trust.Question{{Ref: w.named}}})
+	}
+	return images, nil
+}
+
+// version gives the service version that an update is bound to.
+func (t Target) version() (uint64, error) {
+	text, err := t.param("version")
+	if err != nil {
+		return 0, err
+	}
+	version, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, refuse("malformed-request", "%q is no service version", clip(text))
+	}
+	return version, nil
+}

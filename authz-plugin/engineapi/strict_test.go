@@ -1,0 +1,184 @@
+package engineapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/swarm"
+)
+
+func TestFoldIsThatOfEncodingJSON(t *testing.T) {
+	t.Parallel()
+	type field struct{ Kiss int }
+	for _, key := range []string{"Kiss", "kiss", "KISS", "\u212aiss", "Ki\u017fs", "\u212ai\u017f\u017f", "K\u0131ss", "Kïss", "Kis", ""} {
+		var got field
+		document, err := json.Marshal(map[string]int{key: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(document, &got); err != nil {
+			t.Fatal(err)
+		}
+		if same := fold(key) == fold("Kiss"); same != (got.Kiss == 1) {
+			t.Errorf("%q: we take it for the field: %v, encoding/json: %v", key, same, got.Kiss == 1)
+		}
+	}
+}
+
+func TestDuplicateKeys(t *testing.T) {
+	t.Parallel()
+	var many strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&many, `"X%d":%d,`, i, i)
+	}
+	tests := []struct {
+		name, body string
+		twice      bool
+	}{
+		{"none", `{"Image":"a","HostConfig":{"Binds":[]}}`, false},
+		{"exact", `{"Image":"a","Image":"b"}`, true},
+		{"folded", `{"Image":"a","iMAGE":"b"}`, true},
+		{"escaped", `{"Image":"a","\u0049mage":"b"}`, true},
+		{"unknown keys fold too", `{"Image":"a","Later":1,"later":2}`, true},
+		{"in a list", `{"Image":"a","HostConfig":{"Mounts":[{"Source":"a","source":"b"}]}}`, true},
+		{"in something unknown", `{"Image":"a","Later":[{"x":{"a":1,"A":2}}]}`, true},
+		{"same key in two objects", `{"Image":"a","HostConfig":{"Mounts":[{"Source":"a"},{"Source":"b"}]}}`, false},
+		{"map keys differ by case", `{"Image":"a","Labels":{"a":"","A":""},"Volumes":{"/a":{},"/A":{}}}`, false},
+		{"map keys twice", `{"Image":"a","Labels":{"a":"","a":""}}`, true},
+		{"driver options are a map", `{"Image":"a","HostConfig":{"LogConfig":{"Config":{"a":"","A":""}}}}`, false},
+		{"endpoints are a map of structs", `{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"n":{"Links":[],"links":[]}}}}`, true},
+		{"spaces", " {\n\t\"Image\" : \"a\" , \"HostConfig\" : { } , \"Env\" : [ ] , \"image\" : \"b\" } ", true},
+		{"far apart", `{"Image":"a",` + many.String() + `"x7":1}`, true},
+		{"many", `{"Image":"a",` + many.String() + `"X100":1}`, false},
+		{"quotes in text", `{"Image":"a","User":"\"Image\":\\","Env":["{\"Image\":1}"]}`, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := decodeCreate([]byte(test.body))
+			if (err != nil) != test.twice {
+				t.Fatalf("got %v", err)
+			}
+			if test.twice && !strings.Contains(err.Error(), "twice") {
+				t.Fatalf("refused, but for another reason: %v", err)
+			}
+			if !test.twice && got.Image != "a" {
+				t.Fatalf("image %q", got.Image)
+			}
+		})
+	}
+}
+
+// readings are other ways to read a body; none may see another image than we.
+var readings = map[string]func([]byte) (string, []mount.Mount, error){
+	"json.Unmarshal into the daemon's type": func(body []byte) (string, []mount.Mount, error) {
+		var r container.CreateRequest
+		err := json.Unmarshal(body, &r)
+		return imageOf(r), mountsOf(r), err
+	},
+	"json.Decoder, as moby's runconfig": func(body []byte) (string, []mount.Mount, error) {
+		var r container.CreateRequest
+		dec := json.NewDecoder(bytes.NewReader(body))
+		err := dec.Decode(&r)
+		if err == nil && dec.More() {
+			err = io.ErrUnexpectedEOF
+		}
+		return imageOf(r), mountsOf(r), err
+	},
+	"an old engine's type, which merges the top level": func(body []byte) (string, []mount.Mount, error) {
+		var r struct {
+			*container.Config
+			InnerHostConfig *container.HostConfig `json:"HostConfig,omitempty"`
+			*container.HostConfig
+		}
+		err := json.Unmarshal(body, &r)
+		got := container.CreateRequest{Config: r.Config, HostConfig: r.HostConfig}
+		if r.InnerHostConfig != nil {
+			got.HostConfig = r.InnerHostConfig
+		}
+		return imageOf(got), mountsOf(got), err
+	},
+}
+
+func imageOf(r container.CreateRequest) string {
+	if r.Config == nil {
+		return ""
+	}
+	return r.Image
+}
+
+func mountsOf(r container.CreateRequest) []mount.Mount {
+	if r.HostConfig == nil {
+		return nil
+	}
+	return r.HostConfig.Mounts
+}
+
+// FuzzDecodeCreate holds our reading of a create against every other reading
+// we know: what we accept, all of them see alike or refuse.
+func FuzzDecodeCreate(f *testing.F) {
+	for _, body := range []string{
+		`{"Image":"a"}`, `{"Image":"a","image":"b"}`, `{"Image":"a"} {}`, `[]`, `null`, ``, `{"\u0049mage":"x"}`,
+		`{"Image":"a","HostConfig":{"Mounts":[{"Type":"image","Source":"b"}]}}`, `{"Image":"a","HostConfig":null}`,
+		`{"Image":"a","Mounts":[{"Type":"image","Source":"b"}]}`, "{\"Image\":\"a\",\"Ima\u0261e\":\"b\"}",
+		"{\"Image\":\"a\",\"Ho\u017ftConfig\":{\"Mount\u017f\":[{\"Type\":\"image\"}]}}", `{"Image":"a\ud800"}`, "{\"Image\":\"\xff\"}",
+		`{"Image":"a","HostConfig":{},"HOSTCONFIG":{"Mounts":[{}]}}`, `{"Image":"a","Config":{"Image":"b"}}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := decodeCreate(body)
+		if err != nil {
+			return
+		}
+		if got.Image == "" {
+			t.Fatal("a create without an image was accepted")
+		}
+		for name, read := range readings {
+			image, mounts, err := read(body)
+			if err != nil {
+				continue
+			}
+			if image != got.Image {
+				t.Fatalf("%s sees image %q, we %q", name, image, got.Image)
+			}
+			if diff := cmp.Diff(imageMounts(got.HostConfig.Mounts), imageMounts(mounts)); diff != "" {
+				t.Fatalf("%s sees other image mounts (-we +they):\n%s", name, diff)
+			}
+		}
+	})
+}
+
+// FuzzDecodeService does the same for services.
+func FuzzDecodeService(f *testing.F) {
+	for _, body := range []string{
+		`{}`, `{"TaskTemplate":{"ContainerSpec":{"Image":"a@sha256:b"}}}`, `{"TaskTemplate":{"PluginSpec":{},"Runtime":"plugin"}}`,
+		`{"TaskTemplate":{},"tasktemplate":{}}`, `{"Name":"x","Networks":[{}],"Labels":{"a":"","A":""}}`, `{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"image"}]}}}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := decodeService(body)
+		if err != nil {
+			return
+		}
+		var theirs swarm.ServiceSpec
+		if err := json.NewDecoder(bytes.NewReader(body)).Decode(&theirs); err != nil {
+			t.Fatalf("we accept what the daemon does not: %v", err)
+		}
+		if diff := cmp.Diff(got, theirs); diff != "" {
+			t.Fatalf("the daemon sees another service (-we +they):\n%s", diff)
+		}
+		images, err := serviceImages(got)
+		if err == nil && len(images) == 0 {
+			t.Fatal("a service without an image was accepted")
+		}
+	})
+}

@@ -1,0 +1,140 @@
+// Package cli runs the built docker stig by scripts: its help, its errors, its
+// exit codes. The engine is a fake on a unix socket and counts what it was
+// asked; UCP and DTR are doubles. There is no network and no fixed port.
+package cli
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/docker-stig/docker-stig/tests/doubles"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestScripts(t *testing.T) {
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin+"/", "github.com/docker-stig/docker-stig/cli-plugin/cmd/docker-stig")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building docker-stig: %v\n%s", err, out)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: os.Getenv("STIG_UPDATE_GOLDEN") == "1",
+		Setup:         func(env *testscript.Env) error { return setup(t, env, bin) },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+			"asked": asked,
+			"fault": fault,
+		},
+	})
+}
+
+// A stage is what a script's programs meet.
+type stage struct {
+	asked *atomic.Int64 // requests that the engine got
+	ucp   *doubles.UCP
+}
+
+type stageKey struct{}
+
+func setup(t *testing.T, env *testscript.Env, bin string) error {
+	t.Helper()
+	s := stage{asked: new(atomic.Int64)}
+	env.Values[stageKey{}] = &s
+	socket := filepath.Join(env.WorkDir, "e.sock")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: engine(&s)}
+	go func() { _ = server.Serve(listener) }()
+	env.Defer(func() { _ = server.Close() })
+
+	if s.ucp, err = doubles.NewUCP(t.Context(), doubles.UCPOptions{}); err != nil {
+		return err
+	}
+	env.Defer(func() { _ = s.ucp.Close() })
+	ca, password := filepath.Join(env.WorkDir, "ucp-ca.pem"), filepath.Join(env.WorkDir, "ucp-password")
+	account := doubles.DefaultAccounts()[0]
+	for path, content := range map[string][]byte{ca: s.ucp.CA(), password: []byte(account.Password + "\n")} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return err
+		}
+	}
+	env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("DOCKER_HOST", "unix://"+socket)
+	env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "config"))
+	env.Setenv("STIG_STATE", filepath.Join(env.WorkDir, "state"))
+	env.Setenv("UCP_URL", s.ucp.URL())
+	env.Setenv("UCP_USER", account.Username)
+	env.Setenv("UCP_SECRET", strings.Join(s.ucp.Secrets(), "|"))
+	return nil
+}
+
+// engine answers as an engine without images and containers does.
+func engine(s *stage) http.Handler {
+	answers := map[string]any{
+		"/info":            map[string]any{"Driver": "overlay2"},
+		"/images/json":     []any{},
+		"/containers/json": []any{},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.asked.Add(1)
+		w.Header().Set("Api-Version", "1.41")
+		w.Header().Set("Content-Type", "application/json")
+		_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		answer, ok := answers["/"+path]
+		switch {
+		case r.URL.Path == "/_ping":
+			_, _ = w.Write([]byte("OK"))
+		case ok:
+			_ = json.NewEncoder(w).Encode(answer)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(map[string]string{"message": "the fake engine has no " + path})
+		}
+	})
+}
+
+// exits CODE PROGRAM ARG... wants an exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		got = -1
+		if exited, ok := err.(*exec.ExitError); ok { //nolint:errorlint // testscript gives it bare
+			got = exited.ExitCode()
+		}
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// asked N wants that the engine got N requests since the script began.
+func asked(ts *testscript.TestScript, _ bool, args []string) {
+	got := ts.Value(stageKey{}).(*stage).asked.Load()
+	if len(args) != 1 || strconv.FormatInt(got, 10) != args[0] {
+		ts.Fatalf("the engine was asked %d times, want %v", got, args)
+	}
+}
+
+// fault NAME makes the double of UCP misbehave.
+func fault(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := doubles.ParseFault(args[0])
+	ts.Check(err)
+	ts.Value(stageKey{}).(*stage).ucp.SetFault(f)
+}
