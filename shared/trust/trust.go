@@ -59,7 +59,9 @@ type Content struct {
 }
 
 // IsZero reports whether there is no content to judge.
-func (c Content) IsZero() bool { return c.ID == "" }
+func (c Content) IsZero() bool {
+	return c.ID == "" && c.Store == UnknownStore && len(c.RepoDigests) == 0
+}
 
 // Digests are the manifest digests that the engine itself vouches the content
 // has. A containerd store's RepoDigests may name a digest that the content
@@ -201,7 +203,7 @@ func Inconclusive(err error) bool {
 
 // VerifyAny accepts content if one of the questions is answered yes: the tags
 // and digests an engine lists under an image ID only propose repositories.
-// Of several errors it returns an inconclusive one, because that question
+// What is revoked ends it. Of several errors it returns an inconclusive one, because that question
 // might have been the yes; otherwise the first.
 func VerifyAny(ctx context.Context, v Verifier, questions []Question) (Signed, error) {
 	var refusal error
@@ -209,6 +211,9 @@ func VerifyAny(ctx context.Context, v Verifier, questions []Question) (Signed, e
 		signed, err := v.Verify(ctx, q)
 		if err == nil {
 			return signed, nil
+		}
+		if revoked := new(Error); errors.As(err, &revoked) && revoked.Reason == Revoked {
+			return Signed{}, err
 		}
 		if refusal == nil || (Inconclusive(err) && !Inconclusive(refusal)) {
 			refusal = err

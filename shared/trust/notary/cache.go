@@ -7,33 +7,39 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
+	"github.com/opencontainers/go-digest"
 	"github.com/theupdateframework/notary/tuf"
 	"github.com/theupdateframework/notary/tuf/data"
 )
 
 // A cache keeps the verified metadata of one repository in one file, so that
 // a crash leaves the old state or the new one. The zero cache keeps nothing.
-type cache struct{ path string }
+type cache struct {
+	gun  data.GUN
+	path string
+}
 
-// openCache names the file of a repository. It touches nothing.
+// openCache names the file of a repository: by a hash, because a GUN may be
+// longer than a file's name. It touches nothing.
 func openCache(dir string, gun data.GUN) cache {
 	if dir == "" {
 		return cache{}
 	}
-	return cache{path: filepath.Join(dir, url.PathEscape(string(gun))+".json")}
+	return cache{gun: gun, path: filepath.Join(dir, digest.FromString(string(gun)).Encoded()+".json")}
 }
 
 // A copyOf is the metadata of a repository, byte for byte as its servers gave
 // it: the roots from the pinned one to the current, and the other roles. Read
 // from disk it is untrusted again, and verified like a server's answer.
 type copyOf struct {
-	Roots [][]byte                 `json:"roots"`
-	Roles map[data.RoleName][]byte `json:"roles"`
+	GUN      data.GUN                 `json:"gun"`
+	Roots    [][]byte                 `json:"roots"`
+	Roles    map[data.RoleName][]byte `json:"roles"`
+	Versions map[data.RoleName]int    `json:"versions"` // the highest that verified; they never fall
 }
 
 func (c cache) read() (copyOf, error) {
@@ -51,6 +57,9 @@ func (c cache) read() (copyOf, error) {
 	if err := json.Unmarshal(raw, &kept); err != nil {
 		return copyOf{}, fmt.Errorf("%s: %w", c.path, err)
 	}
+	if kept.GUN != c.gun {
+		return copyOf{}, fmt.Errorf("%s is of %s", c.path, kept.GUN)
+	}
 	return kept, nil
 }
 
@@ -58,6 +67,7 @@ func (c cache) write(kept copyOf) error {
 	if c.path == "" {
 		return nil
 	}
+	kept.GUN = c.gun
 	raw, err := json.Marshal(kept)
 	if err != nil {
 		return err
@@ -68,37 +78,17 @@ func (c cache) write(kept copyOf) error {
 	return renameio.WriteFile(c.path, raw, 0o600)
 }
 
-// with is the copy after an update. A role that the update did not read stays,
-// for the sake of its version.
-func (kept copyOf) with(roots [][]byte, roles map[data.RoleName][]byte) copyOf {
-	merged := maps.Clone(kept.Roles)
-	if merged == nil {
-		merged = map[data.RoleName][]byte{}
+// with is the copy after an update. What the update did not read stays as it
+// was.
+func (kept copyOf) with(roots [][]byte, roles map[data.RoleName][]byte, versions map[data.RoleName]int) copyOf {
+	merged := copyOf{GUN: kept.GUN, Roots: roots, Roles: map[data.RoleName][]byte{}, Versions: map[data.RoleName]int{}}
+	maps.Copy(merged.Roles, kept.Roles)
+	maps.Copy(merged.Roles, roles)
+	maps.Copy(merged.Versions, kept.Versions)
+	for role, version := range versions {
+		merged.Versions[role] = max(version, kept.Versions[role])
 	}
-	maps.Copy(merged, roles)
-	return copyOf{Roots: roots, Roles: merged}
-}
-
-// versions are the versions below which no role may fall again.
-func (kept copyOf) versions() map[data.RoleName]int {
-	seen := map[data.RoleName]int{}
-	for role, raw := range kept.Roles {
-		if version := versionOf(raw); version > 0 {
-			seen[role] = version
-		}
-	}
-	if len(kept.Roots) > 0 {
-		seen[data.CanonicalRootRole] = versionOf(kept.Roots[len(kept.Roots)-1])
-	}
-	return seen
-}
-
-func versionOf(raw []byte) int {
-	var metadata data.SignedMeta
-	if err := json.Unmarshal(raw, &metadata); err != nil {
-		return 0
-	}
-	return metadata.Signed.Version
+	return merged
 }
 
 func (kept copyOf) root(_ context.Context, version int) ([]byte, error) {
@@ -109,7 +99,7 @@ func (kept copyOf) root(_ context.Context, version int) ([]byte, error) {
 		return kept.Roots[len(kept.Roots)-1], nil
 	}
 	for _, raw := range kept.Roots {
-		if versionOf(raw) == version {
+		if root, err := parseRoot(raw); err == nil && root.Signed.Version == version {
 			return raw, nil
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/theupdateframework/notary"
 	"github.com/theupdateframework/notary/tuf"
 	"github.com/theupdateframework/notary/tuf/data"
-	"github.com/theupdateframework/notary/tuf/utils"
 )
 
 // An index is what the verified metadata of one repository says. It is never
@@ -23,21 +22,23 @@ import (
 type index struct {
 	source trust.Source
 	base   map[data.RoleName]time.Time // expiry of root, timestamp, snapshot and targets
-	signed []string                    // IDs of the keys that signed root and targets
+	signed []string                    // IDs of the keys that signed them
 	roles  map[data.RoleName]*role
 	broken map[data.RoleName]error // delegations that exist and did not verify
 }
 
-// A role is targets or a delegation of it, verified.
+// A role is targets or a delegation of it, verified with all above it.
 type role struct {
-	targets   map[string]digest.Digest // by tag; only tags the role may sign
-	expires   time.Time
-	keys      []string // canonical IDs of the keys that signed, then their own IDs where these differ
+	targets   map[string]digest.Digest // by tag; only tags that it and all above it may sign
+	expires   time.Time                // the first of its own expiry and of those above
+	keys      []string                 // IDs of the keys that signed it, canonical and own
+	above     []string                 // and of those that signed the delegations above
 	threshold int
+	paths     []data.DelegationRole // itself and the delegations above
 }
 
 // index reads the verified repository.
-func (l *loader) index(roots chain, repo *tuf.Repo) (*index, error) {
+func (l *loader) index(repo *tuf.Repo) (*index, error) {
 	x := &index{
 		base: map[data.RoleName]time.Time{
 			data.CanonicalRootRole:      repo.Root.Signed.Expires,
@@ -48,68 +49,85 @@ func (l *loader) index(roots chain, repo *tuf.Repo) (*index, error) {
 		roles:  map[data.RoleName]*role{},
 		broken: map[data.RoleName]error{},
 	}
-	rootRole, err := repo.Root.BuildBaseRole(data.CanonicalRootRole)
-	if err != nil {
-		return nil, classify(data.CanonicalRootRole, err)
-	}
-	targetsRole, err := repo.GetBaseRole(data.CanonicalTargetsRole)
-	if err != nil {
-		return nil, classify(data.CanonicalTargetsRole, err)
-	}
 	targets := repo.Targets[data.CanonicalTargetsRole]
-	x.roles[data.CanonicalTargetsRole] = newRole(targets, data.DelegationRole{BaseRole: targetsRole, Paths: []string{""}})
-	x.signed = append(signedBy(roots.current().Signatures, rootRole), x.roles[data.CanonicalTargetsRole].keys...)
-	for _, name := range append(l.scope.needs(), delegationsOf(targets)...) {
+	signatures := map[data.RoleName][]data.Signature{
+		data.CanonicalRootRole:      l.roots.current().Signatures,
+		data.CanonicalTimestampRole: repo.Timestamp.Signatures,
+		data.CanonicalSnapshotRole:  repo.Snapshot.Signatures,
+		data.CanonicalTargetsRole:   targets.Signatures,
+	}
+	for name, list := range signatures {
+		base, err := repo.GetBaseRole(name)
+		if err != nil {
+			return nil, classify(name, err)
+		}
+		x.signed = append(x.signed, signedBy(list, base)...)
+		if name == data.CanonicalTargetsRole {
+			x.roles[name] = newRole(targets, data.DelegationRole{BaseRole: base, Paths: []string{""}}, nil)
+		}
+	}
+	names := l.scope.needs()
+	for _, delegated := range targets.Signed.Delegations.Roles {
+		names = append(names, delegated.Name)
+	}
+	for _, name := range parentsFirst(names) {
 		l.addDelegation(x, repo, name)
 	}
 	return x, nil
 }
 
-func delegationsOf(targets *data.SignedTargets) []data.RoleName {
-	var names []data.RoleName
-	for _, role := range targets.Signed.Delegations.Roles {
-		names = append(names, role.Name)
-	}
-	return names
-}
-
-// addDelegation files a delegation under roles or broken. One that nobody
-// delegated is in neither; one that was never published lists nothing.
+// addDelegation files a delegation under roles or broken. One that its parent
+// does not name is in neither.
 func (l *loader) addDelegation(x *index, repo *tuf.Repo, name data.RoleName) {
-	delegated, err := repo.GetDelegationRole(name)
+	parent := x.roles[name.Parent()]
+	if parent == nil {
+		if err := x.broken[name.Parent()]; err != nil {
+			x.broken[name] = err
+		}
+		return
+	}
+	delegated, err := repo.Targets[name.Parent()].BuildDelegationRole(name)
+	if errors.As(err, new(data.ErrNoSuchRole)) {
+		return
+	}
 	if err != nil {
-		if _, seen := l.seen[name]; seen && errors.As(err, new(data.ErrNoSuchRole)) {
-			return // its delegation was withdrawn by the parent, which is verified
-		}
-		if !errors.As(err, new(data.ErrNoSuchRole)) && !errors.As(err, new(data.ErrInvalidRole)) {
-			x.broken[name] = classify(name, err)
-		}
+		x.broken[name] = classify(name, err)
 		return
 	}
 	_, listed := repo.Snapshot.Signed.Meta[string(name)]
 	metadata, verified := repo.Targets[name]
 	switch {
 	case verified:
-		x.roles[name] = newRole(metadata, delegated)
+		x.roles[name] = newRole(metadata, delegated, parent)
 	case listed:
 		x.broken[name] = cmp.Or(l.broken[name], refuse(trust.BadSignature, name, errors.New("its metadata was not read")))
-	case l.seen[name] > 0:
+	case l.kept.Versions[name] > 0:
 		x.broken[name] = refuse(trust.Rollback, name, errors.New("it has been seen, and the server now denies that it was ever signed"))
 	default:
-		x.roles[name] = &role{expires: x.base[data.CanonicalTargetsRole], threshold: delegated.Threshold}
+		x.broken[name] = refuse(trust.Unsigned, name, errors.New("it is delegated, and nothing was ever signed into it"))
 	}
 }
 
-func newRole(metadata *data.SignedTargets, delegated data.DelegationRole) *role {
+// newRole reads a verified role below its parent; targets has none.
+func newRole(metadata *data.SignedTargets, delegated data.DelegationRole, parent *role) *role {
 	r := &role{
 		targets:   make(map[string]digest.Digest, len(metadata.Signed.Targets)),
 		expires:   metadata.Signed.Expires,
 		keys:      signedBy(metadata.Signatures, delegated.BaseRole),
 		threshold: delegated.Threshold,
+		paths:     []data.DelegationRole{delegated},
+	}
+	if parent != nil {
+		r.paths = append(r.paths, parent.paths...)
+		r.above = slices.Concat(parent.keys, parent.above)
+		if parent.expires.Before(r.expires) {
+			r.expires = parent.expires
+		}
 	}
 	for tag, meta := range metadata.Signed.Targets {
 		sum := meta.Hashes[notary.SHA256]
-		if delegated.CheckPaths(tag) && len(sum) == 32 {
+		allowed := !slices.ContainsFunc(r.paths, func(d data.DelegationRole) bool { return !d.CheckPaths(tag) })
+		if allowed && len(sum) == 32 {
 			r.targets[tag] = digest.NewDigestFromBytes(digest.SHA256, sum)
 		}
 	}
@@ -117,7 +135,7 @@ func newRole(metadata *data.SignedTargets, delegated data.DelegationRole) *role 
 }
 
 // signedBy names the keys of a role whose signatures verified, by both their
-// IDs when a certificate hides the canonical one.
+// IDs where a certificate hides the canonical one.
 func signedBy(signatures []data.Signature, role data.BaseRole) []string {
 	var ids []string
 	for _, signature := range signatures {
@@ -125,7 +143,7 @@ func signedBy(signatures []data.Signature, role data.BaseRole) []string {
 		if !ok || !signature.IsValid {
 			continue
 		}
-		if canonical, err := utils.CanonicalKeyID(key); err == nil {
+		if canonical, err := canonicalID(key); err == nil {
 			ids = append(ids, canonical)
 		}
 		ids = append(ids, signature.KeyID)
@@ -160,27 +178,31 @@ func excused(name data.RoleName) bool {
 // answer judges a question about verified, fresh metadata.
 func (x *index) answer(q trust.Question, s Scope, now time.Time) (trust.Signed, error) {
 	want := wanted(q)
-	dgst, by, err := x.vouchers(want, s)
+	d, err := x.decide(want, s)
 	if err != nil {
 		return trust.Signed{}, err
 	}
-	signed := trust.Signed{Digest: dgst, Method: trust.DCT, Source: x.source, Scope: s.Pattern, Signers: x.signers(want, dgst), Expires: x.expires(s)}
-	for _, name := range by {
+	signed := trust.Signed{Digest: d.digest, Method: trust.DCT, Source: x.source, Scope: s.Pattern, Signers: x.signers(want, d.digest), Expires: x.expires(s)}
+	involved := slices.Clone(x.signed)
+	for _, name := range d.consulted {
 		if err := x.usable(name, s, now); err != nil {
 			return trust.Signed{}, err
 		}
-		signed.KeyIDs = append(signed.KeyIDs, x.roles[name].keys...)
+		involved = slices.Concat(involved, x.roles[name].keys, x.roles[name].above)
 		if x.roles[name].expires.Before(signed.Expires) {
 			signed.Expires = x.roles[name].expires
 		}
 	}
+	for _, name := range d.by {
+		signed.KeyIDs = append(signed.KeyIDs, x.roles[name].keys...)
+	}
 	slices.Sort(signed.KeyIDs)
 	signed.KeyIDs = slices.Compact(signed.KeyIDs)
-	if key, found := firstCommon(append(x.signed, signed.KeyIDs...), s.RevokedKeys); found {
-		return trust.Signed{}, refuse(trust.Revoked, by[0], fmt.Errorf("key %s is revoked by the policy", key))
+	if key, found := firstCommon(involved, s.RevokedKeys); found {
+		return trust.Signed{}, refuse(trust.Revoked, d.by[0], fmt.Errorf("key %s, which signed for it, is revoked by the policy", key))
 	}
-	if !q.Content.IsZero() && !q.Content.Is(dgst) {
-		return trust.Signed{}, refuse(trust.DigestMismatch, by[0], mismatch(q.Content, dgst))
+	if !q.Content.IsZero() && !q.Content.Is(d.digest) {
+		return trust.Signed{}, refuse(trust.DigestMismatch, d.by[0], mismatch(q.Content, d.digest))
 	}
 	signed.Expires = signed.Expires.UTC()
 	return signed, nil
@@ -196,7 +218,7 @@ func mismatch(c trust.Content, want digest.Digest) error {
 // A want picks the digest that a role vouches for in answer to a question.
 type want struct {
 	tag     string          // one tag, or
-	digests []digest.Digest // any of these, under any tag
+	digests []digest.Digest // the first of these, under any tag
 }
 
 func wanted(q trust.Question) want {
@@ -207,6 +229,18 @@ func wanted(q trust.Question) want {
 		return want{tag: tagged.Tag()}
 	}
 	return want{digests: q.Content.Digests()}
+}
+
+// each gives the wants of one tag or digest that this one is made of.
+func (w want) each() []want {
+	if w.tag != "" {
+		return []want{w}
+	}
+	var list []want
+	for _, dgst := range w.digests {
+		list = append(list, want{digests: []digest.Digest{dgst}})
+	}
+	return list
 }
 
 // in looks a want up among targets, those apart that another role shadows.
@@ -240,51 +274,78 @@ func (w want) String() string {
 	}
 }
 
-// vouchers finds the digest and the roles that decide: every signer the scope
-// names; else releases; else targets, when releases does not exist or is
-// verified and silent about the tag.
-func (x *index) vouchers(w want, s Scope) (digest.Digest, []data.RoleName, error) {
+// A decision is a digest that is vouched for.
+type decision struct {
+	digest    digest.Digest
+	by        []data.RoleName // the roles that list it
+	consulted []data.RoleName // and those whose silence let them decide
+}
+
+// decide finds the digest and the roles that vouch for it. Content may have
+// several digests; the first that is vouched for will do.
+func (x *index) decide(w want, s Scope) (decision, error) {
+	refusal := error(nil)
+	for _, one := range w.each() {
+		d, err := x.decideOne(one, s)
+		if err == nil {
+			return d, nil
+		}
+		if refusal == nil {
+			refusal = err
+		}
+	}
+	if refusal == nil {
+		refusal = refuse(trust.Unsigned, "", fmt.Errorf("nobody signed %v", w))
+	}
+	return decision{}, refusal
+}
+
+// decideOne asks every signer the scope names; else releases; else targets,
+// when releases does not exist or is verified and silent about the tag.
+func (x *index) decideOne(w want, s Scope) (decision, error) {
 	if len(s.Signers) > 0 {
 		return x.allSigners(w, s.Signers)
 	}
 	if err := x.broken[releases]; err != nil {
-		return "", nil, err
+		return decision{}, err
 	}
+	consulted := []data.RoleName{data.CanonicalTargetsRole}
 	shadow := x.roles[releases]
 	if shadow != nil {
 		if dgst, ok := w.in(shadow, nil); ok {
-			return dgst, []data.RoleName{releases}, nil
+			return decision{dgst, []data.RoleName{releases}, []data.RoleName{releases}}, nil
 		}
+		consulted = append(consulted, releases)
 	}
 	if dgst, ok := w.in(x.roles[data.CanonicalTargetsRole], shadow); ok {
-		return dgst, []data.RoleName{data.CanonicalTargetsRole}, nil
+		return decision{dgst, consulted[:1], consulted}, nil
 	}
-	return "", nil, refuse(trust.Unsigned, "", fmt.Errorf("nobody signed %v in this repository%s", w, x.signedTags(w)))
+	return decision{}, refuse(trust.Unsigned, "", fmt.Errorf("nobody signed %v in this repository%s", w, x.signedTags(w)))
 }
 
-func (x *index) allSigners(w want, signers []string) (digest.Digest, []data.RoleName, error) {
-	var agreed digest.Digest
-	var by []data.RoleName
+func (x *index) allSigners(w want, signers []string) (decision, error) {
+	var d decision
 	for _, signer := range signers {
 		name := signerRole(signer)
 		if err := x.broken[name]; err != nil {
-			return "", nil, err
+			return decision{}, err
 		}
 		r, ok := x.roles[name]
 		if !ok {
-			return "", nil, refuse(trust.UnknownSigner, name, fmt.Errorf("the policy wants signer %q, and the repository has none of that name", signer))
+			return decision{}, refuse(trust.UnknownSigner, name, fmt.Errorf("the policy wants signer %q, and the repository has none of that name", signer))
 		}
 		dgst, ok := w.in(r, nil)
 		if !ok {
-			return "", nil, refuse(trust.Unsigned, name, fmt.Errorf("signer %q has not signed %v", signer, w))
+			return decision{}, refuse(trust.Unsigned, name, fmt.Errorf("signer %q has not signed %v", signer, w))
 		}
-		if agreed != "" && dgst != agreed {
-			return "", nil, refuse(trust.DigestMismatch, name, fmt.Errorf("signers %q and %q vouch for different content, %s and %s", signers[0], signer, agreed, dgst))
+		if d.digest != "" && dgst != d.digest {
+			return decision{}, refuse(trust.DigestMismatch, name, fmt.Errorf("signers %q and %q vouch for different content, %s and %s", signers[0], signer, d.digest, dgst))
 		}
-		agreed = dgst
-		by = append(by, name)
+		d.digest = dgst
+		d.by = append(d.by, name)
 	}
-	return agreed, by, nil
+	d.consulted = d.by
+	return d, nil
 }
 
 // usable holds a deciding role against its expiry and the keys its signer may use.
@@ -298,7 +359,7 @@ func (x *index) usable(name data.RoleName, s Scope, now time.Time) error {
 		return nil
 	}
 	count := 0
-	for _, id := range allowed {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(allowed))) {
 		if slices.Contains(r.keys, id) {
 			count++
 		}

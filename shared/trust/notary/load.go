@@ -11,7 +11,6 @@ import (
 
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker/go/canonical/json"
-	"github.com/theupdateframework/notary/trustpinning"
 	"github.com/theupdateframework/notary/tuf"
 	"github.com/theupdateframework/notary/tuf/data"
 	"golang.org/x/sync/errgroup"
@@ -19,8 +18,10 @@ import (
 
 // Bounds of one repository. A role's size is bounded by its source.
 const (
-	maxDelegations = 64 // read only to name signers; those the scope needs are always read
-	maxParallel    = 8  // requests under way for one repository
+	maxDelegations = 64      // read only to name signers; those the scope needs are always read
+	maxOptional    = 4 << 20 // bytes of a delegation that is read only to name signers
+	maxParallel    = 8       // requests under way for one repository
+	maxRound       = 30 * time.Second
 )
 
 // errNotFound says that a source has no such metadata.
@@ -37,66 +38,63 @@ type source interface {
 
 // A loader verifies one repository from one source.
 type loader struct {
-	gun   data.GUN
-	scope Scope
-	src   source
-	seen  map[data.RoleName]int // versions verified before: none may be lower
-	now   time.Time
+	rooting
+	src  source
+	kept copyOf // what was verified before; no version may be lower
 
-	roots     chain
-	untrusted map[data.RoleName][]byte // as fetched; kept when all of it has verified
-	broken    map[data.RoleName]error  // delegations that did not verify
+	roots   chain
+	raw     map[data.RoleName][]byte // as accepted
+	version map[data.RoleName]int    // of what was accepted
+	broken  map[data.RoleName]error  // delegations that did not verify
 }
 
-// load verifies a repository from src, against the versions the cache has
-// seen, and keeps what it verified in the cache.
-func (v *Verifier) load(ctx context.Context, gun data.GUN, s Scope, src source, cache cache, kept copyOf) (*index, error) {
-	l := loader{gun: gun, scope: s, src: src, seen: kept.versions(), now: v.opts.Now()}
-	roots, repo, err := l.verifyAll(ctx, kept)
+// load verifies a repository from src against what was verified before, and
+// gives what is to be kept of it.
+func (v *Verifier) load(ctx context.Context, gun data.GUN, s Scope, src source, kept copyOf) (*index, copyOf, error) {
+	l := loader{rooting: rooting{gun: gun, scope: s, now: v.opts.Now()}, src: src, kept: kept}
+	repo, err := l.verifyAll(ctx)
 	if err != nil {
-		return nil, err
+		return nil, copyOf{}, err
 	}
-	if _, fromServer := src.(*server); fromServer {
-		if err := cache.write(kept.with(roots.raw, l.untrusted)); err != nil {
-			v.opts.Log.Warn("cannot keep verified trust data; versions seen are not remembered", "gun", gun, "error", err)
-		}
-	}
-	return l.index(roots, repo)
+	index, err := l.index(repo)
+	return index, kept.with(l.roots.raw, l.raw, l.version), err
 }
 
 // verifyAll starts from the root it knows, for the price of one request when
 // nothing has changed, and from the server's current root when that fails.
-func (l *loader) verifyAll(ctx context.Context, kept copyOf) (chain, *tuf.Repo, error) {
-	known, err := followRoots(ctx, l.gun, l.scope, kept, l.now)
-	if err == nil {
+func (l *loader) verifyAll(ctx context.Context) (*tuf.Repo, error) {
+	known, err := l.follow(ctx, l.kept, chain{})
+	if err != nil {
+		known = chain{} // nothing is known, or the policy no longer accepts it
+	}
+	if len(known.roots) > 0 {
 		repo, err := l.verifyFrom(ctx, known)
 		if err == nil || unanswered(err) {
-			return known, repo, err
+			return repo, err
 		}
 	}
-	current, err := followRoots(ctx, l.gun, l.scope, l.src, l.now)
+	current, err := l.follow(ctx, l.src, known)
 	if err != nil {
-		return chain{}, nil, err
+		return nil, err
 	}
-	repo, err := l.verifyFrom(ctx, current)
-	return current, repo, err
+	return l.verifyFrom(ctx, current)
 }
 
 // verifyFrom verifies every role under a root that the pins have accepted.
 func (l *loader) verifyFrom(ctx context.Context, roots chain) (*tuf.Repo, error) {
-	if version := roots.current().Signed.Version; version < l.seen[data.CanonicalRootRole] {
-		return nil, refuse(trust.Rollback, data.CanonicalRootRole, fmt.Errorf("version %d, but version %d has been seen", version, l.seen[data.CanonicalRootRole]))
+	l.roots, l.raw, l.version, l.broken = roots, map[data.RoleName][]byte{}, map[data.RoleName]int{}, map[data.RoleName]error{}
+	version := roots.current().Signed.Version
+	if seen := l.kept.Versions[data.CanonicalRootRole]; version < seen {
+		return nil, refuse(trust.Rollback, data.CanonicalRootRole, fmt.Errorf("version %d, but version %d has been seen", version, seen))
 	}
-	pins := trustpinning.TrustPinConfig{Certs: map[string][]string{string(l.gun): roots.certIDs()}, DisableTOFU: true}
-	builder := tuf.NewRepoBuilder(l.gun, nil, pins)
+	l.version[data.CanonicalRootRole] = version
+	builder := tuf.NewRepoBuilder(l.gun, nil, roots.notaryPins(l.gun))
 	// Expiry is ours to judge, by the caller's clock: see index.fresh.
-	if err := builder.Load(data.CanonicalRootRole, roots.raw[len(roots.raw)-1], 1, true); err != nil {
+	if err := builder.Load(data.CanonicalRootRole, roots.currentRaw(), 1, true); err != nil {
 		return nil, classify(data.CanonicalRootRole, err)
 	}
-	l.roots = roots
-	l.untrusted, l.broken = map[data.RoleName][]byte{}, map[data.RoleName]error{}
 	for _, role := range []data.RoleName{data.CanonicalTimestampRole, data.CanonicalSnapshotRole, data.CanonicalTargetsRole} {
-		if err := l.fetch(ctx, builder, role); err != nil {
+		if err := l.fetchRole(ctx, builder, role); err != nil {
 			return nil, err
 		}
 	}
@@ -107,8 +105,11 @@ func (l *loader) verifyFrom(ctx context.Context, roots chain) (*tuf.Repo, error)
 	return repo, err
 }
 
-func (l *loader) fetch(ctx context.Context, builder tuf.RepoBuilder, role data.RoleName) error {
+func (l *loader) fetchRole(ctx context.Context, builder tuf.RepoBuilder, role data.RoleName) error {
 	raw, err := l.src.role(ctx, role, builder.GetConsistentInfo(role))
+	if errors.Is(err, errNotFound) && role == data.CanonicalTimestampRole {
+		return refuse(trust.Unsigned, role, fmt.Errorf("the trust server has no signatures for %s any more", l.gun))
+	}
 	if err != nil {
 		return unanswerable(role, err)
 	}
@@ -119,13 +120,17 @@ func (l *loader) fetch(ctx context.Context, builder tuf.RepoBuilder, role data.R
 // threshold, hash and version.
 func (l *loader) accept(builder tuf.RepoBuilder, role data.RoleName, raw []byte) error {
 	untrusted, err := parseSigned(raw)
-	if err != nil {
+	if err != nil && role == data.CanonicalTimestampRole {
 		return unanswerable(role, err)
 	}
-	if err := builder.Load(role, raw, max(1, l.seen[role]), true); err != nil {
+	if err != nil {
+		return refuse(trust.BadSignature, role, err) // a timestamp vouched for these bytes
+	}
+	if err := builder.Load(role, raw, max(1, l.kept.Versions[role]), true); err != nil {
 		return l.explain(role, untrusted, err)
 	}
-	l.untrusted[role] = raw
+	l.raw[role] = raw
+	l.version[role] = builder.GetLoadedVersion(role)
 	return nil
 }
 
@@ -133,30 +138,30 @@ func (l *loader) accept(builder tuf.RepoBuilder, role data.RoleName, raw []byte)
 // far as they name signers. One that does not verify is remembered as such;
 // whether it matters is decided by the question.
 func (l *loader) fetchDelegations(ctx context.Context, builder tuf.RepoBuilder) error {
-	published, err := l.published()
+	published, err := l.published(builder)
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	needed := l.scope.needs()
+	var group errgroup.Group
 	group.SetLimit(maxParallel)
-	raws := make([][]byte, len(published))
+	raws, errs := make([][]byte, len(published)), make([]error, len(published))
 	for i, role := range published {
 		info := builder.GetConsistentInfo(role)
 		group.Go(func() error {
-			raw, err := l.src.role(ctx, role, info)
-			raws[i] = raw
-			if err != nil {
-				return unanswerable(role, err)
-			}
+			raws[i], errs[i] = l.src.role(ctx, role, info)
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
+	_ = group.Wait() // each keeps its own error
 	for i, role := range published {
-		err := l.accept(builder, role, raws[i])
-		if unanswered(err) {
+		err := errs[i]
+		if err != nil {
+			err = unanswerable(role, err)
+		} else {
+			err = l.accept(builder, role, raws[i])
+		}
+		if unanswered(err) && slices.Contains(needed, role) {
 			return err
 		}
 		l.broken[role] = err
@@ -166,34 +171,40 @@ func (l *loader) fetchDelegations(ctx context.Context, builder tuf.RepoBuilder) 
 
 // published lists the delegations to read, parents first: those that the
 // signed snapshot has metadata for.
-func (l *loader) published() ([]data.RoleName, error) {
+func (l *loader) published(builder tuf.RepoBuilder) ([]data.RoleName, error) {
 	var snapshot struct{ Signed data.Snapshot }
-	if err := json.Unmarshal(l.untrusted[data.CanonicalSnapshotRole], &snapshot); err != nil {
+	if err := json.Unmarshal(l.raw[data.CanonicalSnapshotRole], &snapshot); err != nil {
 		return nil, unanswerable(data.CanonicalSnapshotRole, err)
 	}
 	targets, err := l.verifiedTargets(data.CanonicalTargetsRole)
 	if err != nil {
 		return nil, unanswerable(data.CanonicalTargetsRole, err)
 	}
-	roles := l.scope.needs()
+	needed := l.scope.needs()
+	roles := slices.Clone(needed)
 	for i, role := range targets.Signed.Delegations.Roles {
-		if i < maxDelegations {
+		if i < maxDelegations && builder.GetConsistentInfo(role.Name).Length() <= maxOptional {
 			roles = append(roles, role.Name)
 		}
 	}
-	slices.SortFunc(roles, func(a, b data.RoleName) int {
-		return cmp.Or(cmp.Compare(strings.Count(string(a), "/"), strings.Count(string(b), "/")), cmp.Compare(a, b))
-	})
-	roles = slices.Compact(roles)
+	roles = parentsFirst(roles)
 	return slices.DeleteFunc(roles, func(role data.RoleName) bool {
 		_, listed := snapshot.Signed.Meta[string(role)]
 		return !listed
 	}), nil
 }
 
+// parentsFirst sorts roles by depth and name, each once.
+func parentsFirst(roles []data.RoleName) []data.RoleName {
+	slices.SortFunc(roles, func(a, b data.RoleName) int {
+		return cmp.Or(cmp.Compare(strings.Count(string(a), "/"), strings.Count(string(b), "/")), cmp.Compare(a, b))
+	})
+	return slices.Compact(roles)
+}
+
 // verifiedTargets reads a role that the builder has accepted.
 func (l *loader) verifiedTargets(name data.RoleName) (*data.SignedTargets, error) {
-	accepted, err := parseSigned(l.untrusted[name])
+	accepted, err := parseSigned(l.raw[name])
 	if err != nil {
 		return nil, err
 	}
@@ -207,11 +218,11 @@ const releases data.RoleName = "targets/releases"
 func (s Scope) needs() []data.RoleName {
 	roles := []data.RoleName{releases}
 	for _, signer := range s.Signers {
-		for role := signerRole(signer); role != data.CanonicalTargetsRole; role = role.Parent() {
+		for role := signerRole(signer); data.IsDelegation(role); role = role.Parent() {
 			roles = append(roles, role)
 		}
 	}
-	return roles
+	return parentsFirst(roles)
 }
 
 func signerRole(signer string) data.RoleName {

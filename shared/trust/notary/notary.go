@@ -16,6 +16,13 @@
 //     past their expiry as far as the scope allows, everything else never.
 //  4. the target, in the roles that the scope names.
 //
+// What is fetched is read strictly (form.go): bytes that two readers could
+// understand in two ways are refused before anybody checks a signature.
+//
+// One limit is the protocol's: metadata of a delegation does not say which
+// delegation it is of. Whoever holds the online keys can serve what a person
+// signed for one role as another role of the same person.
+//
 // notary/client was turned down: it skips a delegation that does not verify,
 // trusts on first use inside a pinned certificate check, refuses rotated
 // roots, and reads the clock itself.
@@ -69,13 +76,14 @@ type Verifier struct {
 	clients clients
 
 	mu    sync.Mutex
-	known map[data.GUN]known
+	known map[string]known
+	kept  map[data.GUN]copyOf // what was verified last, for its root and versions
 }
 
-// known is the verified state of one repository, and when it was confirmed.
+// known is the verified state of one repository under one scope, and when it
+// was confirmed.
 type known struct {
 	index   *index
-	pins    string // the pins it was verified under
 	checked time.Time
 }
 
@@ -87,7 +95,7 @@ func New(opts Options) *Verifier {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Verifier{opts: opts, known: map[data.GUN]known{}}
+	return &Verifier{opts: opts, known: map[string]known{}, kept: map[data.GUN]copyOf{}}
 }
 
 // Verify answers the question under the scope. Its error is a *trust.Error.
@@ -119,16 +127,25 @@ func (v *Verifier) verify(ctx context.Context, q trust.Question, s Scope) (trust
 // index gives the verified state of a repository: from memory while it is
 // good, else by one shared round of requests.
 func (v *Verifier) index(ctx context.Context, gun data.GUN, s Scope) (*index, error) {
-	pins := fmt.Sprintf("%q %q", s.CertIDs, s.RootKeys)
+	key := fmt.Sprintf("%s %q %q %q %q", gun, s.CertIDs, s.RootKeys, s.Signers, s.RevokedKeys)
 	v.mu.Lock()
-	kept, ok := v.known[gun]
+	kept, ok := v.known[key]
 	v.mu.Unlock()
-	if ok && kept.pins == pins && v.opts.Now().Sub(kept.checked).Abs() < v.opts.Refresh {
+	if ok && v.opts.Now().Sub(kept.checked).Abs() < v.opts.Refresh {
 		return kept.index, nil
 	}
-	flight := v.flights.DoChan(string(gun)+" "+pins, func() (any, error) {
+	flight := v.flights.DoChan(key, func() (any, error) {
 		// The round serves every waiting question, so no single one may end it.
-		return v.refresh(context.WithoutCancel(ctx), gun, s, pins)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRound)
+		defer cancel()
+		index, err := v.refresh(ctx, gun, s)
+		if err != nil {
+			return nil, err
+		}
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.known[key] = known{index: index, checked: v.opts.Now()}
+		return index, nil
 	})
 	select {
 	case <-ctx.Done():
@@ -142,59 +159,89 @@ func (v *Verifier) index(ctx context.Context, gun data.GUN, s Scope) (*index, er
 }
 
 // refresh verifies a repository afresh: from the first server that answers,
-// else from the cache.
-func (v *Verifier) refresh(ctx context.Context, gun data.GUN, s Scope, pins string) (*index, error) {
-	cache := openCache(v.opts.CacheDir, gun)
-	kept, err := cache.read()
-	if err != nil {
-		v.opts.Log.Warn("the trust cache is unreadable and starts anew", "gun", gun, "error", err)
-	}
-	index, err := v.fromServers(ctx, gun, s, cache, kept)
-	if unanswered(err) {
-		if cached, cacheErr := v.load(ctx, gun, s, kept, cache, kept); cacheErr == nil {
-			v.opts.Log.Warn("trust server does not answer; the cached copy serves", "gun", gun, "error", err)
-			index, err = cached, nil
-			index.source = trust.Cache
+// else from what was verified before. A panic below is a refusal: the bytes
+// come from outside.
+func (v *Verifier) refresh(ctx context.Context, gun data.GUN, s Scope) (found *index, err error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			v.opts.Log.Error("reading trust data failed; please report this", "gun", gun, "panic", broken)
+			found, err = nil, &trust.Error{Reason: trust.BadSignature, Err: fmt.Errorf("the trust data cannot be read: %v", broken)}
 		}
+	}()
+	cache := openCache(v.opts.CacheDir, gun)
+	kept := v.remembered(gun, cache)
+	index, verified, err := v.fromServers(ctx, gun, s, kept)
+	if unanswered(err) {
+		cached, _, cacheErr := v.load(ctx, gun, s, kept, kept)
+		if cacheErr != nil {
+			return nil, err
+		}
+		v.opts.Log.Warn("trust server does not answer; the cached copy serves", "gun", gun, "error", err)
+		cached.source = trust.Cache
+		return cached, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.known[gun] = known{index: index, pins: pins, checked: v.opts.Now()}
+	v.kept[gun] = verified
+	v.mu.Unlock()
+	if err := cache.write(verified); err != nil {
+		v.opts.Log.Warn("cannot keep verified trust data; a restart forgets the versions seen", "gun", gun, "error", err)
+	}
 	return index, nil
 }
 
+// remembered is what was verified of a repository before, by this process or
+// by one before it.
+func (v *Verifier) remembered(gun data.GUN, cache cache) copyOf {
+	v.mu.Lock()
+	kept, ok := v.kept[gun]
+	v.mu.Unlock()
+	if ok {
+		return kept
+	}
+	kept, err := cache.read()
+	if err != nil {
+		v.opts.Log.Warn("the trust cache is unreadable and starts anew", "gun", gun, "error", err)
+	}
+	return kept
+}
+
 // fromServers asks the scope's servers in order until one answers, yes or no.
-func (v *Verifier) fromServers(ctx context.Context, gun data.GUN, s Scope, cache cache, kept copyOf) (*index, error) {
+func (v *Verifier) fromServers(ctx context.Context, gun data.GUN, s Scope, kept copyOf) (*index, copyOf, error) {
 	client, err := v.clients.get(s.CA, v.opts.Timeout)
 	if err != nil {
-		return nil, &trust.Error{Reason: trust.Unreachable, Err: err}
+		return nil, copyOf{}, &trust.Error{Reason: trust.Unreachable, Err: err}
 	}
 	var errs []error
 	for _, base := range s.Servers {
 		src := &server{base: strings.TrimSuffix(base, "/"), gun: gun, client: client, kept: kept}
-		index, err := v.load(ctx, gun, s, src, cache, kept)
+		index, verified, err := v.load(ctx, gun, s, src, kept)
 		if err == nil {
 			index.source = trust.Server
-			return index, nil
+			return index, verified, nil
 		}
 		if !unanswered(err) {
-			return nil, err
+			return nil, copyOf{}, err
 		}
 		errs = append(errs, err)
 	}
+	return nil, copyOf{}, noAnswer(errs)
+}
+
+// noAnswer is the error of several servers, none of which answered.
+func noAnswer(errs []error) error {
 	switch len(errs) {
 	case 0:
-		return nil, &trust.Error{Reason: trust.Unreachable, Err: errors.New("the policy names no trust server")}
+		return &trust.Error{Reason: trust.Unreachable, Err: errors.New("the policy names no trust server")}
 	case 1:
-		return nil, errs[0]
+		return errs[0]
 	default:
 		for i, err := range errs {
 			errs[i] = errors.Unwrap(err) // the reason is the same for all, and stands once
 		}
-		return nil, &trust.Error{Reason: trust.Unreachable, Err: errors.Join(errs...)}
+		return &trust.Error{Reason: trust.Unreachable, Err: errors.Join(errs...)}
 	}
 }
 

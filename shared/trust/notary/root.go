@@ -1,8 +1,8 @@
 package notary
 
 import (
+	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,11 +10,9 @@ import (
 	"time"
 
 	"github.com/docker-stig/docker-stig/shared/trust"
-	"github.com/docker/go/canonical/json"
 	"github.com/theupdateframework/notary/trustpinning"
 	"github.com/theupdateframework/notary/tuf/data"
 	"github.com/theupdateframework/notary/tuf/signed"
-	"github.com/theupdateframework/notary/tuf/utils"
 )
 
 // maxRotations bounds the walk back to a pinned root: a key rotated every
@@ -28,25 +26,78 @@ type chain struct {
 	roots []*data.SignedRoot
 }
 
-// current is the last root of the chain.
 func (c chain) current() *data.SignedRoot { return c.roots[len(c.roots)-1] }
 
-// certIDs are the IDs of every root key in the chain, for notary's own check:
-// which of them are trusted has been decided by then.
-func (c chain) certIDs() []string {
+func (c chain) currentRaw() []byte { return c.raw[len(c.raw)-1] }
+
+// prepend puts an older root before the others.
+func (c chain) prepend(raw []byte, root *data.SignedRoot) chain {
+	return chain{slices.Insert(c.raw, 0, raw), slices.Insert(c.roots, 0, root)}
+}
+
+// notaryPins tells notary's own check which certificates to take for trusted:
+// those of every root in the chain, because that was decided before.
+func (c chain) notaryPins(gun data.GUN) trustpinning.TrustPinConfig {
 	var ids []string
 	for _, root := range c.roots {
 		ids = append(ids, root.Signed.Roles[data.CanonicalRootRole].KeyIDs...)
 	}
-	return ids
+	return trustpinning.TrustPinConfig{Certs: map[string][]string{string(gun): ids}, DisableTOFU: true}
 }
 
-// followRoots finds the chain that ends in the root src serves now. Each root
-// is only looked at until the pins accept one; the links are checked after.
-func followRoots(ctx context.Context, gun data.GUN, s Scope, src source, now time.Time) (chain, error) {
-	raw, err := src.root(ctx, 0)
+// A rooting finds the roots of one repository.
+type rooting struct {
+	gun   data.GUN
+	scope Scope
+	now   time.Time
+}
+
+// follow finds the chain that ends in the root src serves now: from a root
+// that the pins accept or, when one is known, from there and nowhere else. The
+// roots in between are only looked at until the chain is whole; its links are
+// checked then.
+func (r rooting) follow(ctx context.Context, src source, known chain) (chain, error) {
+	newest, err := r.fetch(ctx, src, 0)
 	if errors.Is(err, errNotFound) {
-		return chain{}, refuse(trust.Unsigned, data.CanonicalRootRole, fmt.Errorf("the trust server has no signatures for %s", gun))
+		return chain{}, refuse(trust.Unsigned, data.CanonicalRootRole, fmt.Errorf("the trust server has no signatures for %s", r.gun))
+	}
+	if err != nil {
+		return chain{}, err
+	}
+	found := newest
+	for range maxRotations {
+		begun, err := r.begins(found, known)
+		if err != nil {
+			return chain{}, err
+		}
+		if len(begun.roots) > 0 {
+			return begun, r.checkLinks(begun)
+		}
+		version := found.roots[0].Signed.Version - 1
+		if version < 1 {
+			break
+		}
+		older, err := r.fetch(ctx, src, version)
+		if errors.Is(err, errNotFound) {
+			break
+		}
+		if err != nil {
+			return chain{}, err
+		}
+		if older.current().Signed.Version != version {
+			return chain{}, refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("what is served as version %d of the root is something else", version))
+		}
+		found = found.prepend(older.raw[0], older.roots[0])
+	}
+	return chain{}, r.notPinned(newest.current())
+}
+
+// fetch reads one root into a chain of its own. Its error is errNotFound or a
+// *trust.Error.
+func (r rooting) fetch(ctx context.Context, src source, version int) (chain, error) {
+	raw, err := src.root(ctx, version)
+	if errors.Is(err, errNotFound) {
+		return chain{}, errNotFound
 	}
 	if err != nil {
 		return chain{}, unanswerable(data.CanonicalRootRole, err)
@@ -55,134 +106,105 @@ func followRoots(ctx context.Context, gun data.GUN, s Scope, src source, now tim
 	if err != nil {
 		return chain{}, unanswerable(data.CanonicalRootRole, err)
 	}
-	found := chain{raw: [][]byte{raw}, roots: []*data.SignedRoot{untrusted}}
-	newest := untrusted
-	for range maxRotations {
-		if pinned(gun, s, found.roots[0], found.raw[0], now) {
-			return found, checkLinks(gun, found)
-		}
-		version := found.roots[0].Signed.Version - 1
-		if version < 1 {
-			break
-		}
-		raw, err := src.root(ctx, version)
-		if errors.Is(err, errNotFound) {
-			break
-		}
-		if err != nil {
-			return chain{}, unanswerable(data.CanonicalRootRole, err)
-		}
-		older, err := parseRoot(raw)
-		if err != nil || older.Signed.Version != version {
-			return chain{}, refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("what is served as version %d of the root is something else", version))
-		}
-		found.raw = slices.Insert(found.raw, 0, raw)
-		found.roots = slices.Insert(found.roots, 0, older)
-	}
-	return chain{}, refuse(trust.UnknownSigner, data.CanonicalRootRole, notPinned(s, newest))
+	return chain{raw: [][]byte{raw}, roots: []*data.SignedRoot{untrusted}}, nil
 }
 
-func notPinned(s Scope, root *data.SignedRoot) error {
+// begins completes a chain whose first root can be one's beginning, and is
+// empty while it cannot. A root that was known is the only beginning there is:
+// whoever stole a key that has been rotated away can still sign another.
+func (r rooting) begins(found, known chain) (chain, error) {
+	if len(known.roots) == 0 {
+		if r.pinned(found) {
+			return found, nil
+		}
+		return chain{}, nil
+	}
+	first, last := found.roots[0].Signed.Version, known.current().Signed.Version
+	switch {
+	case first > last:
+		return chain{}, nil
+	case found.current().Signed.Version < last:
+		return chain{}, refuse(trust.Rollback, data.CanonicalRootRole, fmt.Errorf("version %d, but version %d has been seen", found.current().Signed.Version, last))
+	case !bytes.Equal(found.raw[0], known.currentRaw()):
+		return chain{}, refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("version %d is not the one that was seen before", last))
+	default:
+		return chain{append(slices.Clone(known.raw), found.raw[1:]...), append(slices.Clone(known.roots), found.roots[1:]...)}, nil
+	}
+}
+
+func (r rooting) notPinned(root *data.SignedRoot) error {
 	var offered []string
 	for _, key := range rootKeys(root) {
-		canonical, _ := utils.CanonicalKeyID(key)
-		offered = append(offered, fmt.Sprintf("root key %s (certificate %s)", canonical, key.ID()))
-	}
-	return fmt.Errorf("no pin of scope %q accepts the root, which is signed with %s", s.Pattern, strings.Join(offered, " and "))
-}
-
-func parseRoot(raw []byte) (*data.SignedRoot, error) {
-	untrusted, err := parseSigned(raw)
-	if err != nil {
-		return nil, err
-	}
-	return data.RootFromSigned(untrusted)
-}
-
-func parseSigned(raw []byte) (*data.Signed, error) {
-	untrusted := new(data.Signed)
-	if err := json.Unmarshal(raw, untrusted); err != nil {
-		return nil, fmt.Errorf("the answer is no TUF metadata: %w", err)
-	}
-	if untrusted.Signed == nil {
-		return nil, errors.New("the answer is no TUF metadata: it has no signed part")
-	}
-	return untrusted, nil
-}
-
-func rootKeys(root *data.SignedRoot) []data.PublicKey {
-	var keys []data.PublicKey
-	for _, id := range root.Signed.Roles[data.CanonicalRootRole].KeyIDs {
-		if key, ok := root.Signed.Keys[id]; ok && key.ID() == id {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-// pinned reports whether a key that the pins name is one of the root's own
-// keys, is certified for this repository, and has signed this very root.
-func pinned(gun data.GUN, s Scope, root *data.SignedRoot, raw []byte, now time.Time) bool {
-	for _, key := range rootKeys(root) {
-		if !pinNames(s, key) || !certifies(key, gun, now) {
+		canonical, err := canonicalID(key)
+		if err != nil {
 			continue
 		}
-		untrusted, err := parseSigned(raw)
-		if err != nil {
-			return false
+		if r.scope.revokes(key) {
+			return refuse(trust.Revoked, data.CanonicalRootRole, fmt.Errorf("root key %s is revoked by the policy", canonical))
 		}
-		alone := data.BaseRole{Name: data.CanonicalRootRole, Threshold: 1, Keys: map[string]data.PublicKey{key.ID(): key}}
-		if signed.VerifySignatures(untrusted, alone) == nil {
+		offered = append(offered, fmt.Sprintf("root key %s (certificate %s)", canonical, key.ID()))
+	}
+	return refuse(trust.UnknownSigner, data.CanonicalRootRole, fmt.Errorf("no pin of scope %q accepts the root, which is signed with %s", r.scope.Pattern, strings.Join(offered, " and ")))
+}
+
+// pinned reports whether a key that the pins name is one of the first root's
+// own keys, is certified for this repository, and has signed this very root.
+func (r rooting) pinned(found chain) bool {
+	for _, key := range rootKeys(found.roots[0]) {
+		if !r.scope.pins(key) || !certifies(key, r.gun, r.now) {
+			continue
+		}
+		if signedByRole(found.raw[0], data.BaseRole{Name: data.CanonicalRootRole, Threshold: 1, Keys: map[string]data.PublicKey{key.ID(): key}}) == nil {
 			return true
 		}
 	}
 	return false
 }
 
-// pinNames: certificate pins, of one repository, win over root key pins.
-func pinNames(s Scope, key data.PublicKey) bool {
-	if len(s.CertIDs) > 0 {
-		return slices.Contains(s.CertIDs, key.ID())
-	}
-	canonical, err := utils.CanonicalKeyID(key)
-	return err == nil && slices.Contains(s.RootKeys, canonical)
-}
-
-// certifies reports whether a root key's certificate is for this repository.
-// One root key may serve many repositories; the common name of its certificate
-// is what keeps one's root from being served for another.
-func certifies(key data.PublicKey, gun data.GUN, now time.Time) bool {
-	cert, err := leafCertificate(key)
-	return err == nil && trustpinning.MatchCNToGun(cert.Subject.CommonName, gun) &&
-		!now.Before(cert.NotBefore) && !now.After(cert.NotAfter)
-}
-
-func leafCertificate(key data.PublicKey) (*x509.Certificate, error) {
-	certs, err := utils.LoadCertBundleFromPEM(key.Public())
+func signedByRole(raw []byte, role data.BaseRole) error {
+	untrusted, err := parseSigned(raw)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	leaves := utils.GetLeafCerts(certs)
-	if len(leaves) != 1 || certs[0].IsCA {
-		return nil, errors.New("want one leaf certificate, first in its bundle")
-	}
-	return leaves[0], nil
+	return signed.VerifySignatures(untrusted, role)
 }
 
 // checkLinks holds each root of the chain against the one before and against
-// its own keys and threshold, as TUF 1.0.31, 5.3.4 and 5.3.5 ask.
-func checkLinks(gun data.GUN, found chain) error {
-	pins := trustpinning.TrustPinConfig{Certs: map[string][]string{string(gun): found.certIDs()}, DisableTOFU: true}
+// its own keys and threshold, as TUF 1.0.31, 5.3.4 and 5.3.5 ask. Keys that
+// the policy revokes count for nothing.
+func (r rooting) checkLinks(found chain) error {
+	pins := found.notaryPins(r.gun)
 	var previous *data.SignedRoot
 	for i, raw := range found.raw {
+		version := found.roots[i].Signed.Version
+		for _, root := range []*data.SignedRoot{previous, found.roots[i]} {
+			if root == nil {
+				continue
+			}
+			if err := signedByRole(raw, r.unrevoked(root)); err != nil {
+				return refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("root version %d does not follow from the pinned one: %w", version, err))
+			}
+		}
 		untrusted, err := parseSigned(raw)
 		if err != nil {
 			return unanswerable(data.CanonicalRootRole, err)
 		}
-		if previous, err = trustpinning.ValidateRoot(previous, untrusted, gun, pins); err != nil {
-			return refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("root version %d does not follow from the pinned one: %w", found.roots[i].Signed.Version, err))
+		if previous, err = trustpinning.ValidateRoot(previous, untrusted, r.gun, pins); err != nil {
+			return refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("root version %d does not follow from the pinned one: %w", version, err))
 		}
 		found.roots[i] = previous // with its signatures marked as verified
 	}
 	return nil
+}
+
+// unrevoked is the root role of a root without keys that do not count: revoked
+// ones, and ones whose certificate is for another repository or out of form.
+func (r rooting) unrevoked(root *data.SignedRoot) data.BaseRole {
+	role := data.BaseRole{Name: data.CanonicalRootRole, Threshold: root.Signed.Roles[data.CanonicalRootRole].Threshold, Keys: map[string]data.PublicKey{}}
+	for _, key := range rootKeys(root) {
+		if !r.scope.revokes(key) {
+			role.Keys[key.ID()] = key
+		}
+	}
+	return role
 }

@@ -61,6 +61,8 @@ func TestParseErrors(t *testing.T) {
 		"bad digest":             {`{"content-trust": {"mode": "enforced"}, "digests": {"a.io/x": ["sha256:1"]}}`, "is no digest"},
 		"bad disposition":        {`{"content-trust": {"mode": "enforced"}, "requests": {"build": "maybe"}}`, `"maybe": want allow or deny`},
 		"releases as a signer":   {`{"content-trust": {"mode": "enforced"}, "signers": {"a.io/x": ["releases"]}}`, `"releases" is no signer`},
+		"signer of no name":      {`{"content-trust": {"mode": "enforced"}, "signers": {"a.io/x": ["a//b"]}}`, `"a//b" is no signer`},
+		"role for a signer":      {`{"content-trust": {"mode": "enforced"}, "signer-keys": {"targets/qa": ["` + key64 + `"]}}`, `"targets/qa" is no signer`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -217,5 +219,47 @@ func TestVerify(t *testing.T) {
 				t.Errorf("got %v, want %s", err, test.reason)
 			}
 		})
+	}
+}
+
+// TestRevokedBeatsEveryYes: neither a digest list nor another repository can
+// bring back what the policy withdraws.
+func TestRevokedBeatsEveryYes(t *testing.T) {
+	t.Parallel()
+	good, other := digest.FromString("good"), digest.FromString("other")
+	server := trusttest.NewNotary(t)
+	repo := server.NewRepository(t, "dtr.example.com/prod/app")
+	repo.Sign("v1", good, data.CanonicalTargetsRole)
+	repo.Publish()
+	p, err := Parse("policy.json", []byte(`{
+		"content-trust": {"mode": "enforced", "trust-pinning": {"root-keys": {"dtr.example.com/prod/*": ["`+repo.RootKeyID()+`"]}}},
+		"notary": {"servers": {"dtr.example.com": ["`+server.URL+`"]}, "ca": {"dtr.example.com": "`+server.CA+`"}},
+		"digests": {"dtr.example.com/**": ["`+string(other)+`"]},
+		"revoked": {"keys": ["`+repo.RootKeyID()+`"], "digests": ["`+string(good)+`"]},
+	}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := NewVerifier(p, Options{Now: time.Now})
+	for _, image := range []string{"dtr.example.com/prod/app:v1", "dtr.example.com/prod/app:other"} {
+		ref, _ := reference.ParseNormalizedNamed(image)
+		if signed, err := v.Verify(t.Context(), trust.Question{Ref: ref}); !isRevoked(err) {
+			t.Errorf("%s: got %+v, %v", image, signed, err)
+		}
+	}
+	first, _ := reference.ParseNormalizedNamed("dtr.example.com/dev/x@" + string(good))
+	second, _ := reference.ParseNormalizedNamed("dtr.example.com/dev/y")
+	content := trust.Content{ID: other, Store: trust.ContainerdStore}
+	if signed, err := trust.VerifyAny(t.Context(), v, []trust.Question{{Ref: first}, {Ref: second, Content: content}}); !isRevoked(err) {
+		t.Errorf("got %+v, %v", signed, err)
+	}
+}
+
+func TestLongDuration(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"36525d", "213504d", "2147483647d"} {
+		if got, err := parseDuration(text); err != nil || got != 36525*24*time.Hour {
+			t.Errorf("%s: got %v, %v", text, got, err)
+		}
 	}
 }

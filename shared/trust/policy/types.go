@@ -132,12 +132,14 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 // MarshalJSON writes a Duration as Go prints it.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
 
+const maxDays = 36525 // a hundred years; a Duration ends after 292
+
 func parseDuration(text string) (time.Duration, error) {
 	parsed, err := time.ParseDuration(text)
 	if days, isDays := strings.CutSuffix(text, "d"); isDays {
 		var count int64
 		count, err = strconv.ParseInt(days, 10, 32)
-		parsed = time.Duration(count) * 24 * time.Hour
+		parsed = time.Duration(min(count, maxDays)) * 24 * time.Hour
 	}
 	if err != nil || parsed < 0 {
 		return 0, fmt.Errorf("%q is no duration: want one such as \"2s\", \"10m\" or \"90d\"", text)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -171,24 +172,25 @@ func (d *decoder) validateSigners(p *Policy) error {
 			}
 		}
 	}
+	for _, signer := range keys(p.SignerKeys) {
+		if !validSigner(signer) {
+			return d.errorf(d.at["/signer-keys/"+signer+"#"], "signer-keys: %q is no signer: want the name given to docker trust signer add", signer)
+		}
+	}
 	if err := d.keyIDs("/signer-keys", p.SignerKeys); err != nil {
 		return err
 	}
 	return d.keyIDList("/revoked/keys", p.Revoked.Keys)
 }
 
-// validSigner holds for the name of a delegation below targets, the releases
-// role apart: that one is a pointer which anybody may move.
+// signerName is notary's rule for the name of a delegation below targets.
+var signerName = regexp.MustCompile(`^[-a-z0-9_]+(/[-a-z0-9_]+)*$`)
+
+// validSigner leaves out the releases role: it is a pointer which anybody with
+// a key of the repository may move.
 func validSigner(name string) bool {
-	if name == "" || name == "releases" || strings.HasPrefix(name, "targets/") {
-		return false
-	}
-	for _, r := range name {
-		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-_/", r) {
-			return false // notary's rule for delegation names
-		}
-	}
-	return true
+	first, _, _ := strings.Cut(name, "/")
+	return signerName.MatchString(name) && len(name) <= 200 && first != "releases" && first != "targets"
 }
 
 func (d *decoder) validateDigests(p *Policy) error {

@@ -1,0 +1,89 @@
+package notary
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/theupdateframework/notary/trustpinning"
+	"github.com/theupdateframework/notary/tuf/data"
+	"github.com/theupdateframework/notary/tuf/utils"
+)
+
+// canonicalID is the ID of the key itself, whatever certificate it comes in.
+func canonicalID(key data.PublicKey) (string, error) {
+	if isCertificate(key) {
+		if _, err := certificates(key); err != nil {
+			return "", err
+		}
+	}
+	return utils.CanonicalKeyID(key)
+}
+
+func isCertificate(key data.PublicKey) bool {
+	return key.Algorithm() == data.ECDSAx509Key || key.Algorithm() == data.RSAx509Key
+}
+
+// certificates reads the certificates of a key. They must be plain PEM and
+// nothing else: notary reads such a key in two ways, of which one skips blocks
+// with headers, and a key may not be one thing to the pin and another to the
+// signature.
+func certificates(key data.PublicKey) ([]*x509.Certificate, error) {
+	certs, err := utils.LoadCertBundleFromPEM(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	plain, err := utils.CertChainToPEM(certs)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(plain, key.Public()) {
+		return nil, errors.New("a certificate is not in plain PEM")
+	}
+	return certs, nil
+}
+
+// rootKeys are the keys of the root role, each once.
+func rootKeys(root *data.SignedRoot) []data.PublicKey {
+	var keys []data.PublicKey
+	ids := slices.Clone(root.Signed.Roles[data.CanonicalRootRole].KeyIDs)
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		if key, ok := root.Signed.Keys[id]; ok && key.ID() == id {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// certifies reports whether a root key's certificate is for this repository.
+// One root key may serve many repositories; the common name of its certificate
+// is what keeps one's root from being served for another.
+func certifies(key data.PublicKey, gun data.GUN, now time.Time) bool {
+	certs, err := certificates(key)
+	if err != nil || len(utils.GetLeafCerts(certs)) != 1 || certs[0].IsCA {
+		return false
+	}
+	leaf := certs[0]
+	return trustpinning.MatchCNToGun(leaf.Subject.CommonName, gun) && !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter)
+}
+
+// pins reports whether the policy names the key. Certificate pins, of one
+// repository, win over root key pins; what is revoked pins nothing.
+func (s Scope) pins(key data.PublicKey) bool {
+	canonical, err := canonicalID(key)
+	if err != nil || s.revokes(key) {
+		return false
+	}
+	if len(s.CertIDs) > 0 {
+		return slices.Contains(s.CertIDs, key.ID())
+	}
+	return slices.Contains(s.RootKeys, canonical)
+}
+
+func (s Scope) revokes(key data.PublicKey) bool {
+	canonical, err := canonicalID(key)
+	return err != nil || slices.Contains(s.RevokedKeys, key.ID()) || slices.Contains(s.RevokedKeys, canonical)
+}
