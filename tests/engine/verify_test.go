@@ -205,11 +205,7 @@ func TestCheck(t *testing.T) {
 	if diff := cmp.Diff(want, statuses); diff != "" {
 		t.Errorf("%s\n%s", diff, out.stdout)
 	}
-	_, key, found := strings.Cut(list.Results[0].Details, "approve fingerprint ")
-	key, _, _ = strings.Cut(key, " ")
-	if !found || len(key) != 40 {
-		t.Fatalf("no key to approve in %s", list.Results[0].Details)
-	}
+	key := b.distributionKey(t)
 	site := filepath.Join(t.TempDir(), "site.yaml")
 	if err := os.WriteFile(site, []byte("approved-keys: ["+key+"]\n"), 0o600); err != nil {
 		t.Fatal(err)

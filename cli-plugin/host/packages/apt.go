@@ -144,6 +144,15 @@ func joined(signers []signer) string {
 	return strings.Join(texts, " and ")
 }
 
+// briefly names the first of several keys; the evidence has them all.
+func briefly(signers []signer) string {
+	text := fmt.Sprintf("%s (%s)", signers[0].primary, signers[0].name)
+	if more := len(signers) - 1; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
 // decide weighs the offers. One that vouches is enough, unless another source
 // offers different bytes as the same build: then only the bytes themselves
 // can tell which of the two was installed.
@@ -229,12 +238,12 @@ func (j *judge) refuseOffer(p debPackage, o offer) error {
 
 // strangerBuilt refuses a package signed by a key that nobody vouched for.
 func (j *judge) strangerBuilt(name, what, origin string, signers []signer) error {
-	reason := fmt.Sprintf("%s is signed by an unknown key, %s", what, joined(signers))
+	reason := fmt.Sprintf("%s is signed by an unknown key, %s", what, briefly(signers))
 	if fromDistribution(name) {
 		if origin == "" {
 			origin = "of unknown origin"
 		}
-		reason = fmt.Sprintf("%s is built by the distribution: %s, signed by %s", what, origin, joined(signers))
+		reason = fmt.Sprintf("%s is built by the distribution: %s, signed by %s", what, origin, briefly(signers))
 	}
 	return j.refuse(reason, fmt.Sprintf("approve fingerprint %s in site.yaml (approved-keys), or install the vendor's package", signers[0].primary))
 }
