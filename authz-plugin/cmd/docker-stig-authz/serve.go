@@ -42,7 +42,8 @@ The engine asks when its daemon.json says "authorization-plugins":
 ["docker-stig-authz"]. Under systemd the socket is docker-stig-authz.socket;
 otherwise it is made at --socket, for root alone. SIGHUP reads the policy again,
 and keeps the one in force if the new one cannot be read.`,
-		Args: cobra.NoArgs,
+		Args:                  cobra.NoArgs,
+		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := slog.New(audit.Handler(cmd.ErrOrStderr()))
 			return runServe(cmd.Context(), opts, log)
