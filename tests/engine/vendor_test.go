@@ -20,14 +20,7 @@ func TestVendorImages(t *testing.T) {
 	signed := b.must(t)(b.UnsignedImage(t.Context(), "mirror/ucp:3.2.1")) // the vendor's content, in a mirror
 	other := b.must(t)(b.UnsignedImage(t.Context(), "mirror/other:1"))
 	root := b.vendor(t, gun, "3.2.1", signed.Digest)
-	notary := map[string]any{"servers": map[string][]string{"docker.io": {b.NotaryURL()}}, "ca": map[string]string{"docker.io": b.CA()}}
-	policy := func(key string) {
-		t.Helper()
-		pins := map[string]any{"root-keys": map[string][]string{gun: {key}}}
-		if err := b.WritePolicy(map[string]any{"content-trust": map[string]any{"mode": "enforced", "trust-pinning": pins}, "notary": notary}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	policy := func(key string) { b.pinVendor(t, gun, key) }
 	policy(root)
 	site := filepath.Join(t.TempDir(), "site.yaml")
 	if err := os.WriteFile(site, []byte("approved-keys: ["+b.distributionKey(t)+"]\n"), 0o600); err != nil {
@@ -75,6 +68,44 @@ func TestVendorImages(t *testing.T) {
 	out := b.stig(t, 3, "check", "V-235788", "--images", archive)
 	if !strings.Contains(out.stdout, "(images.tar)") {
 		t.Errorf("the archive was not looked at:\n%s", out.stdout)
+	}
+}
+
+// TestVendorArchive judges an archive that a current engine saved: an OCI
+// layout, which keeps the manifest that the vendor signed.
+func TestVendorArchive(t *testing.T) {
+	b := newBed(t, testbed.Moby)
+	const gun = "docker.io/docker/ucp"
+	signed := b.must(t)(b.UnsignedImage(t.Context(), "mirror/ucp:3.2.1"))
+	other := b.must(t)(b.UnsignedImage(t.Context(), "mirror/other:1"))
+	b.pinVendor(t, gun, b.vendor(t, gun, "3.2.1", signed.Digest))
+	for image, want := range map[string]string{
+		signed.ID: "signed tag with digest " + signed.Digest,
+		other.ID:  "docker/ucp:3.2.1 is not vouched for (digest-mismatch)",
+	} {
+		archive := filepath.Join(t.TempDir(), "images.tar")
+		for _, args := range [][]string{{"tag", image, "docker/ucp:3.2.1"}, {"save", "--output", archive, "docker/ucp:3.2.1"}, {"image", "rm", "docker/ucp:3.2.1"}} {
+			if out := b.docker(t, args...); out.code != 0 {
+				t.Fatalf("docker %s: %s", strings.Join(args, " "), out.stderr)
+			}
+		}
+		// The engine of the testbed was built by hand, so the package half is open.
+		if out := b.stig(t, 2, "check", "V-235788", "--images", archive, "--format", "json"); !strings.Contains(out.stdout, want) {
+			t.Errorf("want %q in\n%s", want, out.stdout)
+		}
+	}
+}
+
+// pinVendor writes a policy that trusts one repository on the testbed's
+// Notary server, whatever registry it is of.
+func (b *bed) pinVendor(t *testing.T, gun, key string) {
+	t.Helper()
+	host, _, _ := strings.Cut(gun, "/")
+	if err := b.WritePolicy(map[string]any{
+		"content-trust": map[string]any{"mode": "enforced", "trust-pinning": map[string]any{"root-keys": map[string][]string{gun: {key}}}},
+		"notary":        map[string]any{"servers": map[string][]string{host: {b.NotaryURL()}}, "ca": map[string]string{host: b.CA()}},
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
