@@ -52,6 +52,7 @@ func TestEveryRouteHasItsDisposition(t *testing.T) {
 					req := post(version+fill.Replace(route.Pattern)+queries[route.Use][i], body)
 					req.RequestMethod = route.Method
 					wantVerdict(t, r.ask(t, requestPath, req), allow[i], "")
+					r.ask(t, responsePath, failed(req))
 					if !route.Body {
 						continue
 					}
@@ -61,6 +62,12 @@ func TestEveryRouteHasItsDisposition(t *testing.T) {
 			})
 		}
 	}
+}
+
+// failed is the question about the answer to a request that came to nothing.
+func failed(req Request) Request {
+	req.ResponseStatusCode = http.StatusInternalServerError
+	return req
 }
 
 func TestReadingPasses(t *testing.T) {

@@ -13,12 +13,15 @@ package authz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/audit"
 	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
@@ -58,13 +61,15 @@ type Handler struct {
 	log      *slog.Logger
 	timeout  time.Duration
 	mux      *http.ServeMux
+	gate     *gate
+	room     *semaphore.Weighted // bytes of questions that are held at once
 }
 
 // NewHandler makes a Handler. Decisions are written to records, faults to log.
 func NewHandler(s Settings, records *audit.Log, log *slog.Logger) *Handler {
-	h := &Handler{records: records, log: log, timeout: DecisionTimeout, mux: http.NewServeMux()}
+	h := &Handler{records: records, log: log, timeout: DecisionTimeout, mux: http.NewServeMux(), gate: newGate(time.Now), room: semaphore.NewWeighted(maxRoom)}
 	h.Use(s)
-	h.mux.HandleFunc(activatePath, activate)
+	h.mux.HandleFunc(activatePath, h.activate)
 	h.mux.HandleFunc(requestPath, h.AuthZReq)
 	h.mux.HandleFunc(responsePath, h.AuthZRes)
 	return h
@@ -78,7 +83,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 
 // activate tells the engine what the plugin is. It needs no engine: the
 // engine asks it while it starts.
-func activate(w http.ResponseWriter, _ *http.Request) {
+func (h *Handler) activate(w http.ResponseWriter, _ *http.Request) {
+	h.gate.reset()
 	w.Header().Set("Content-Type", contentType)
 	_, _ = w.Write([]byte(manifest))
 }
@@ -86,29 +92,53 @@ func activate(w http.ResponseWriter, _ *http.Request) {
 // AuthZReq serves /AuthZPlugin.AuthZReq, before the engine acts. Whatever
 // goes wrong is a denial.
 func (h *Handler) AuthZReq(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, h.request)
+	h.serve(w, r, maxRequest, h.request)
 }
 
 // AuthZRes serves /AuthZPlugin.AuthZRes, before the engine answers. Only what
 // a create has made is judged there.
 func (h *Handler) AuthZRes(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, h.response)
+	h.serve(w, r, maxResponse, h.response)
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, decide func(context.Context, *Settings, Request) Decision) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, limit int64, decide func(context.Context, *Settings, Request) Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			h.log.Error("a question failed", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
 			respond(w, deny("an internal error, which the log of docker-stig-authz explains"))
 		}
 	}()
-	req, err := decodeRequest(w, r)
+	leave, err := h.enter(r)
+	if err != nil {
+		respond(w, deny("%v", err))
+		return
+	}
+	defer leave()
+	req, err := decodeRequest(w, r, limit)
 	if err != nil {
 		h.log.Warn("unreadable request", "error", err)
 		respond(w, deny("unreadable request: %v", err))
 		return
 	}
 	respond(w, decide(r.Context(), h.settings.Load(), req))
+}
+
+// maxRoom bounds the questions that are held at once: decoding one takes a
+// few times its size. Ordinary questions are some KiB.
+const maxRoom = 64 << 20 // bytes
+
+// enter waits for room to read a question.
+func (h *Handler) enter(r *http.Request) (leave func(), err error) {
+	size := min(max(r.ContentLength, 0), maxResponse) // one of unknown length is bounded when it is read
+	if r.ContentLength < 0 {
+		size = maxResponse
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+	defer cancel()
+	if err := h.room.Acquire(ctx, size); err != nil {
+		return nil, errors.New("too many large requests at once; try again")
+	}
+	return func() { h.room.Release(size) }, nil
 }
 
 // request decides before the engine acts.
@@ -120,12 +150,22 @@ func (h *Handler) request(ctx context.Context, s *Settings, req Request) Decisio
 	if err == nil && target.Route.Use == engineapi.Pass && !target.Route.Body {
 		return h.pass()
 	}
-	return h.decide(ctx, s, req, audit.Asked, target, func(ctx context.Context) verdict {
+	if err == nil && s.Mode != policy.Permissive {
+		turn, cancel := context.WithTimeout(ctx, h.timeout)
+		err = h.gate.enter(turn, target)
+		cancel()
+	}
+	entered := err == nil
+	d := h.decide(ctx, s, req, audit.Asked, target, func(ctx context.Context) verdict {
 		if err != nil {
 			return refused(err)
 		}
 		return s.judge(ctx, target, req)
 	})
+	if !d.Allow && entered {
+		h.gate.leave(target)
+	}
+	return d
 }
 
 // response decides before the engine answers.
@@ -134,6 +174,9 @@ func (h *Handler) response(ctx context.Context, s *Settings, req Request) Decisi
 		return h.pass()
 	}
 	target, err := engineapi.Parse(req.RequestMethod, req.RequestURI)
+	if err == nil {
+		defer h.gate.leave(target)
+	}
 	if err == nil && (target.Route.Use != engineapi.Create || req.ResponseStatusCode != http.StatusCreated) {
 		return h.pass()
 	}

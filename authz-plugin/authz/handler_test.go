@@ -44,7 +44,7 @@ func TestUnreadableQuestionIsDenied(t *testing.T) {
 		"no address":                           `{"RequestMethod":"GET"}`,
 		"body not base64":                      `{"RequestMethod":"GET","RequestUri":"/_ping","RequestBody":"*"}`,
 		"two values":                           `{"RequestMethod":"GET","RequestUri":"/_ping"} {}`,
-		"longer than ever":                     `{"RequestMethod":"GET","RequestUri":"/_ping","User":"` + strings.Repeat("x", maxRequest) + `"}`,
+		"longer than ever":                     `{"RequestMethod":"GET","RequestUri":"/_ping","User":"` + strings.Repeat("x", maxResponse) + `"}`,
 		"address unparsed":                     `{"RequestMethod":"POST","RequestUri":"containers/create"}`,
 		"address malformed":                    `{"RequestMethod":"POST","RequestUri":"/containers/%zz/start"}`,
 	}

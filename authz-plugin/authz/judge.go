@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
+	"time"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/audit"
 	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
@@ -60,15 +60,15 @@ var permits = map[engineapi.Use]permit{
 
 // judge decides on a request before the engine acts.
 func (s *Settings) judge(ctx context.Context, target engineapi.Target, req Request) verdict {
-	if s.Fault != nil {
-		return faulty("no-policy", "there is no policy to judge by, tell those who look after it: %v", s.Fault)
-	}
 	asked := engineapi.Request{Body: req.RequestBody, Header: req.RequestHeaders}
 	if err := engineapi.CheckBody(target, asked); err != nil {
 		return refused(err)
 	}
 	if target.Route.Use == engineapi.Pass {
 		return verdict{pass: true}
+	}
+	if s.Fault != nil {
+		return faulty("no-policy", "there is no policy to judge by, tell those who look after it: %v", s.Fault)
 	}
 	if permit, ok := permits[target.Route.Use]; ok {
 		got := permit.of(s.Requests)
@@ -133,8 +133,6 @@ func (s *Settings) judgeCreated(ctx context.Context, req Request) verdict {
 	return s.verify(ctx, images)
 }
 
-var containerID = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 // createdID reads the engine's answer to a create. The engine shows JSON of
 // up to 64 KiB.
 func createdID(body []byte) (string, error) {
@@ -144,31 +142,47 @@ func createdID(body []byte) (string, error) {
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return "", fmt.Errorf("the engine's answer does not tell which container was made: %w", err)
 	}
-	if !containerID.MatchString(answer.ID) {
+	if !fullID.MatchString(answer.ID) {
 		return "", errors.New("the engine's answer does not tell which container was made")
 	}
 	return answer.ID, nil
 }
 
-// remove undoes a create that was denied. It has time of its own: the
-// decision may have used up all there was.
+// remove undoes a create that was denied, before the engine's answer goes out.
+// It has time of its own: the decision may have used up all there was.
 func (h *Handler) remove(ctx context.Context, s *Settings, target engineapi.Target, req Request) {
 	name, err := createdID(req.ResponseBody)
 	if err != nil {
 		// A container that was given a name can be found by it: the engine
 		// would not have made a second one.
-		name = target.GivenName()
+		name, _ = target.CreateName()
 	}
 	if name == "" {
-		h.log.Error("a container that was denied could not be removed; it will be denied to start", "error", err)
+		h.log.Error("a container that was denied is not known by name or ID; look for it with docker ps --all and remove it", "error", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 	defer cancel()
-	if err := s.Engine.RemoveContainer(ctx, name); err != nil {
-		h.log.Error("a container that was denied could not be removed; it will be denied to start", "container", name, "error", err)
+	for {
+		err := s.Engine.RemoveContainer(ctx, name)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			h.log.Error("a container that was denied could not be removed; remove it with docker rm --force", "container", name, "error", err)
+			return
+		case <-time.After(removePause):
+		}
 	}
 }
+
+// A container that must not exist is removed until it is gone: somebody else
+// may keep the engine busy removing it, and fail on purpose.
+const (
+	removeTimeout = time.Minute
+	removePause   = 20 * time.Millisecond
+)
 
 // unvouched is the verdict on an image that is not vouched for.
 func unvouched(image engineapi.Image, err error) verdict {
@@ -185,6 +199,9 @@ func unvouched(image engineapi.Image, err error) verdict {
 func refused(err error) verdict {
 	if refusal := new(engineapi.Refusal); errors.As(err, &refusal) {
 		return faulty(refusal.Reason, "%s", refusal.Text)
+	}
+	if errors.Is(err, errBusy) {
+		return faulty("busy", "%v", err)
 	}
 	return faulty("engine-unreachable", "cannot tell what would run: %v", err)
 }

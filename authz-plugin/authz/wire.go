@@ -19,9 +19,14 @@ const (
 	manifest     = `{"Implements":["authz"]}` + "\n"
 )
 
-// maxRequest bounds a question of the engine: a body is 4 MiB at most, in
-// base64, and an answer 64 KiB.
-const maxRequest = 8 << 20 // bytes
+// Bounds of a question of the engine. A body is 4 MiB at most and comes in
+// base64, headers 1 MiB, in which "<" takes six bytes. The question about an
+// answer repeats all of it and adds the answer, 64 KiB: it has more room, so
+// that what was let in can be read again.
+const (
+	maxRequest  = 12 << 20 // bytes
+	maxResponse = 16 << 20 // bytes
+)
 
 // A Request is a question of the engine. Certificates and the headers of the
 // answer are not read.
@@ -44,11 +49,11 @@ type Response struct {
 
 // decodeRequest reads a question. After a dropped connection the engine sends
 // the same question again with an empty body, which is an error here.
-func decodeRequest(w http.ResponseWriter, r *http.Request) (Request, error) {
+func decodeRequest(w http.ResponseWriter, r *http.Request, limit int64) (Request, error) {
 	if r.Method != http.MethodPost {
 		return Request{}, fmt.Errorf("a question comes by POST, not %s", r.Method)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		return Request{}, fmt.Errorf("reading the question: %w", err)
 	}

@@ -127,9 +127,10 @@ func (t Target) param(key string) (string, error) {
 	return values.Get(key), nil
 }
 
-// objectName is what moby allows as a name or ID of a container or service,
-// and as an alias "container/alias" made by --link.
-var objectName = regexp.MustCompile(`^/?[a-zA-Z0-9][a-zA-Z0-9_.-]*(?:/[a-zA-Z0-9][a-zA-Z0-9_.-]*)*$`)
+// objectName is what moby allows as a name or ID of a container or service.
+// An alias "container/alias" made by --link would do for moby, too; but what
+// it means changes when its parents are renamed, so here it does not.
+var objectName = regexp.MustCompile(`^/?[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // object gives the container or service a path names.
 func (t Target) object(kind string) (string, error) {
@@ -139,11 +140,14 @@ func (t Target) object(kind string) (string, error) {
 	return strings.TrimPrefix(t.Name, "/"), nil
 }
 
-// GivenName is the name that a create asks for, "" if none.
-func (t Target) GivenName() string {
+// CreateName is the name that a create asks for, "" if none.
+func (t Target) CreateName() (string, error) {
 	name, err := t.param("name")
-	if err != nil || !objectName.MatchString(name) {
-		return ""
+	if err != nil || name == "" {
+		return "", err
 	}
-	return strings.TrimPrefix(name, "/")
+	if !objectName.MatchString(name) {
+		return "", refuse("malformed-request", "%q cannot be the name of a container", clip(name))
+	}
+	return strings.TrimPrefix(name, "/"), nil
 }

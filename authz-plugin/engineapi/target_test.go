@@ -159,23 +159,32 @@ func TestParam(t *testing.T) {
 	}
 }
 
-func TestGivenName(t *testing.T) {
+func TestCreateName(t *testing.T) {
 	t.Parallel()
 	for uri, want := range map[string]string{
-		"/containers/create?name=web":          "web",
-		"/containers/create?name=/web":         "web",
-		"/containers/create":                   "",
-		"/containers/create?name=a&name=b":     "",
-		"/containers/create?name=..%2f..%2fx":  "",
-		"/containers/create?name=web%3Fforce":  "",
-		"/containers/create?name=two%20words%": "",
+		"/containers/create?name=web":  "web",
+		"/containers/create?name=/web": "web",
+		"/containers/create":           "",
+		"/containers/create?name=":     "",
 	} {
 		target, err := Parse("POST", uri)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := target.GivenName(); got != want {
-			t.Errorf("%s: got %q, want %q", uri, got, want)
+		if got, err := target.CreateName(); err != nil || got != want {
+			t.Errorf("%s: got %q, %v, want %q", uri, got, err, want)
+		}
+	}
+	for _, uri := range []string{
+		"/containers/create?name=a&name=b", "/containers/create?name=..%2f..%2fx", "/containers/create?name=web%3Fforce",
+		"/containers/create?name=a/b", "/containers/create?name=two%20words%",
+	} {
+		target, err := Parse("POST", uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, err := target.CreateName(); err == nil {
+			t.Errorf("%s: taken for %q", uri, name)
 		}
 	}
 }
