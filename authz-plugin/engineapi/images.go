@@ -63,7 +63,7 @@ type Image struct {
 // Verify answers an image's questions in order.
 func (i Image) Verify(ctx context.Context, v trust.Verifier) (trust.Signed, error) {
 	signed, err := trust.VerifyAny(ctx, v, i.Questions)
-	if err == nil || i.More == nil {
+	if err == nil || i.More == nil || trust.IsRevoked(err) {
 		return signed, err
 	}
 	more, moreErr := i.More(ctx)

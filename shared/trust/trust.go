@@ -201,6 +201,12 @@ func Inconclusive(err error) bool {
 	return err != nil
 }
 
+// IsRevoked reports whether err withdraws a key or digest: no other yes counts.
+func IsRevoked(err error) bool {
+	refused := new(Error)
+	return errors.As(err, &refused) && refused.Reason == Revoked
+}
+
 // VerifyAny accepts content if one of the questions is answered yes: the tags
 // and digests an engine lists under an image ID only propose repositories.
 // What is revoked ends it. Of several errors it returns an inconclusive one, because that question
@@ -212,7 +218,7 @@ func VerifyAny(ctx context.Context, v Verifier, questions []Question) (Signed, e
 		if err == nil {
 			return signed, nil
 		}
-		if revoked := new(Error); errors.As(err, &revoked) && revoked.Reason == Revoked {
+		if IsRevoked(err) {
 			return Signed{}, err
 		}
 		if refusal == nil || (Inconclusive(err) && !Inconclusive(refusal)) {

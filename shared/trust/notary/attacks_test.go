@@ -167,7 +167,107 @@ func TestSignerKeyInDisguise(t *testing.T) {
 	b.scope.Signers = []string{"alice"}
 	b.scope.SignerKeys = map[string][]string{"alice": {aliceKey.ID()}}
 	_, err = b.verify(t, gun+":v1")
-	wantReason(t, err, trust.UnknownSigner)
+	wantReason(t, err, trust.BadSignature)
+}
+
+// TestRevokedKeyInACertificate: what a key is wrapped in, and how, does not
+// take it out of the reach of revocation.
+func TestRevokedKeyInACertificate(t *testing.T) {
+	t.Parallel()
+	for behind, want := range map[string]trust.Reason{"": trust.Revoked, "\n": trust.BadSignature} {
+		b := newBench(t)
+		alice, err := b.TUF.GetDelegationRole("targets/alice")
+		must(t, err)
+		bare := alice.ListKeys()[0]
+		public, err := x509.ParsePKIXPublicKey(bare.Public())
+		must(t, err)
+		private, _, err := b.Keys.GetPrivateKey(bare.ID())
+		must(t, err)
+		key := data.NewECDSAx509PublicKey(append(utils.CertToPEM(certificateOf(t, public, false)), behind...))
+		targets := b.TUF.Targets["targets"].Signed
+		targets.Delegations.Keys[key.ID()] = key
+		for _, role := range targets.Delegations.Roles {
+			if role.Name == "targets/alice" {
+				role.KeyIDs = []string{key.ID()}
+			}
+		}
+		signed, err := b.TUF.SignTargets("targets", time.Now().AddDate(1, 0, 0))
+		must(t, err)
+		raw, err := json.Marshal(signed)
+		must(t, err)
+		b.serveRaw("targets", raw)
+		unsigned, err := b.TUF.Targets["targets/alice"].ToSigned()
+		must(t, err)
+		b.serveRaw("targets/alice", b.signRaw(t, unsigned, private, key.ID()))
+		b.scope.Signers = []string{"alice"}
+		b.scope.RevokedKeys = []string{bare.ID()}
+		_, err = b.verify(t, gun+":v1")
+		wantReason(t, err, want)
+	}
+}
+
+// TestRollbackBetweenProcesses: what one process has seen, another on the same
+// cache does not forget for it.
+func TestRollbackBetweenProcesses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	daemon := notary.New(b.opts)
+	before := b.server.State()
+	_, err := b.verifyWith(t, daemon, gun+":v1")
+	must(t, err)
+	b.Sign("v1", other, "targets/releases", "targets/alice")
+	b.Publish()
+	_, err = b.verify(t, gun+":v1") // the command sees it first
+	must(t, err)
+	b.server.SetState(before)
+	for range 2 {
+		_, err = b.verifyWith(t, daemon, gun+":v1")
+		wantReason(t, err, trust.Rollback)
+		_, err = b.verify(t, gun+":v1")
+		wantReason(t, err, trust.Rollback)
+	}
+}
+
+// TestConcurrentRounds: of two rounds under different scopes, the one that
+// ends last does not take back what the other has seen.
+func TestConcurrentRounds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	v := notary.New(b.opts)
+	before := b.server.State()
+	slow, release := make(chan struct{}), make(chan struct{})
+	b.server.Fault(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/root.json") {
+			close(slow)
+			<-release
+		}
+		_, _ = w.Write(before[r.URL.Path])
+	})
+	ended := make(chan error)
+	go func() {
+		_, err := b.verifyWith(t, v, gun+":v1")
+		ended <- err
+	}()
+	<-slow
+	b.Sign("v1", other, "targets/releases", "targets/alice")
+	b.Publish()
+	newer := b.server.State()
+	b.server.Fault(nil)
+	second := *b
+	second.scope.Signers = []string{"alice"}
+	_, err := second.verifyWith(t, v, gun+":v1")
+	must(t, err)
+	b.server.Fault(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(before[r.URL.Path]) })
+	close(release)
+	if err := <-ended; err == nil {
+		t.Error("the round that was overtaken was believed")
+	}
+	b.server.Fault(nil)
+	b.server.SetState(newer)
+	signed, err := b.verifyWith(t, v, gun+":v1")
+	if err != nil || signed.Digest != other {
+		t.Errorf("afterwards: got %+v, %v", signed, err)
+	}
 }
 
 // TestDuplicateMembers adds a target beside the signed ones: the check of the
@@ -531,7 +631,7 @@ func TestSpoiledCacheDoesNotCrash(t *testing.T) {
 	b := newBench(t)
 	_, err := b.verify(t, gun+":v1")
 	must(t, err)
-	files, err := filepath.Glob(filepath.Join(b.opts.CacheDir, "*"))
+	files, err := filepath.Glob(filepath.Join(b.opts.CacheDir, "*.json"))
 	must(t, err)
 	deep := base64.StdEncoding.EncodeToString([]byte(`{"signed":` + strings.Repeat("[", 1<<20)))
 	must(t, os.WriteFile(files[0], []byte(fmt.Sprintf(`{"gun":%q,"roots":[%q],"roles":{"targets":%q}}`, gun, deep, deep)), 0o600))

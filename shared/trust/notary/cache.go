@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/theupdateframework/notary/tuf"
 	"github.com/theupdateframework/notary/tuf/data"
+	"golang.org/x/sys/unix"
 )
 
 // A cache keeps the verified metadata of one repository in one file, so that
@@ -75,7 +76,58 @@ func (c cache) write(kept copyOf) error {
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
 		return err
 	}
+	unlock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if there, err := c.read(); err == nil && there.overtakes(kept) {
+		return errOvertaken
+	}
 	return renameio.WriteFile(c.path, raw, 0o600)
+}
+
+// errOvertaken says that another process has kept newer data.
+var errOvertaken = errors.New("the cache holds newer data")
+
+// lock keeps other processes from writing between a look and a write. Nobody
+// holds it for longer than that.
+func (c cache) lock() (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(filepath.Dir(c.path), "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() { _ = file.Close() }, nil // closing unlocks
+}
+
+// overtakes reports whether a copy has seen a higher version of any role.
+func (kept copyOf) overtakes(other copyOf) bool {
+	for role, version := range kept.Versions {
+		if version > other.Versions[role] {
+			return true
+		}
+	}
+	return false
+}
+
+// newer is the copy with the later timestamp, with the highest versions that
+// either has seen.
+func (kept copyOf) newer(other copyOf) copyOf {
+	if other.Versions[data.CanonicalTimestampRole] > kept.Versions[data.CanonicalTimestampRole] {
+		kept, other = other, kept
+	}
+	versions := maps.Clone(kept.Versions)
+	if versions == nil {
+		versions = map[data.RoleName]int{}
+	}
+	for role, version := range other.Versions {
+		versions[role] = max(version, versions[role])
+	}
+	kept.Versions = versions
+	return kept
 }
 
 // with is the copy after an update. What the update did not read stays as it

@@ -22,7 +22,7 @@ import (
 type index struct {
 	source trust.Source
 	base   map[data.RoleName]time.Time // expiry of root, timestamp, snapshot and targets
-	signed []string                    // IDs of the keys that signed them
+	signed []signingKey                // the keys that signed them
 	roles  map[data.RoleName]*role
 	broken map[data.RoleName]error // delegations that exist and did not verify
 }
@@ -31,8 +31,8 @@ type index struct {
 type role struct {
 	targets   map[string]digest.Digest // by tag; only tags that it and all above it may sign
 	expires   time.Time                // the first of its own expiry and of those above
-	keys      []string                 // IDs of the keys that signed it, canonical and own
-	above     []string                 // and of those that signed the delegations above
+	keys      []signingKey             // that signed it
+	above     []signingKey             // and those that signed the delegations above
 	threshold int
 	paths     []data.DelegationRole // itself and the delegations above
 }
@@ -61,9 +61,13 @@ func (l *loader) index(repo *tuf.Repo) (*index, error) {
 		if err != nil {
 			return nil, classify(name, err)
 		}
-		x.signed = append(x.signed, signedBy(list, base)...)
+		keys, err := signedBy(list, base)
+		if err != nil {
+			return nil, refuse(trust.BadSignature, name, err)
+		}
+		x.signed = append(x.signed, keys...)
 		if name == data.CanonicalTargetsRole {
-			x.roles[name] = newRole(targets, data.DelegationRole{BaseRole: base, Paths: []string{""}}, nil)
+			x.roles[name] = newRole(targets, data.DelegationRole{BaseRole: base, Paths: []string{""}}, keys, nil)
 		}
 	}
 	names := l.scope.needs()
@@ -98,7 +102,12 @@ func (l *loader) addDelegation(x *index, repo *tuf.Repo, name data.RoleName) {
 	metadata, verified := repo.Targets[name]
 	switch {
 	case verified:
-		x.roles[name] = newRole(metadata, delegated, parent)
+		keys, err := signedBy(metadata.Signatures, delegated.BaseRole)
+		if err != nil {
+			x.broken[name] = refuse(trust.BadSignature, name, err)
+			return
+		}
+		x.roles[name] = newRole(metadata, delegated, keys, parent)
 	case listed:
 		x.broken[name] = cmp.Or(l.broken[name], refuse(trust.BadSignature, name, errors.New("its metadata was not read")))
 	case l.kept.Versions[name] > 0:
@@ -109,11 +118,11 @@ func (l *loader) addDelegation(x *index, repo *tuf.Repo, name data.RoleName) {
 }
 
 // newRole reads a verified role below its parent; targets has none.
-func newRole(metadata *data.SignedTargets, delegated data.DelegationRole, parent *role) *role {
+func newRole(metadata *data.SignedTargets, delegated data.DelegationRole, keys []signingKey, parent *role) *role {
 	r := &role{
 		targets:   make(map[string]digest.Digest, len(metadata.Signed.Targets)),
 		expires:   metadata.Signed.Expires,
-		keys:      signedBy(metadata.Signatures, delegated.BaseRole),
+		keys:      keys,
 		threshold: delegated.Threshold,
 		paths:     []data.DelegationRole{delegated},
 	}
@@ -132,24 +141,6 @@ func newRole(metadata *data.SignedTargets, delegated data.DelegationRole, parent
 		}
 	}
 	return r
-}
-
-// signedBy names the keys of a role whose signatures verified, by both their
-// IDs where a certificate hides the canonical one.
-func signedBy(signatures []data.Signature, role data.BaseRole) []string {
-	var ids []string
-	for _, signature := range signatures {
-		key, ok := role.Keys[signature.KeyID]
-		if !ok || !signature.IsValid {
-			continue
-		}
-		if canonical, err := canonicalID(key); err == nil {
-			ids = append(ids, canonical)
-		}
-		ids = append(ids, signature.KeyID)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }
 
 // fresh checks the base roles' expiry. TUF 1.0.31, 5.3.10, 5.4.4, 5.5.6 and
@@ -194,11 +185,11 @@ func (x *index) answer(q trust.Question, s Scope, now time.Time) (trust.Signed, 
 		}
 	}
 	for _, name := range d.by {
-		signed.KeyIDs = append(signed.KeyIDs, x.roles[name].keys...)
+		signed.KeyIDs = append(signed.KeyIDs, slices.Concat(x.roles[name].keys...)...)
 	}
 	slices.Sort(signed.KeyIDs)
 	signed.KeyIDs = slices.Compact(signed.KeyIDs)
-	if key, found := firstCommon(involved, s.RevokedKeys); found {
+	if key, found := firstCommon(slices.Concat(involved...), s.RevokedKeys); found {
 		return trust.Signed{}, refuse(trust.Revoked, d.by[0], fmt.Errorf("key %s, which signed for it, is revoked by the policy", key))
 	}
 	if !q.Content.IsZero() && !q.Content.Is(d.digest) {
@@ -359,8 +350,8 @@ func (x *index) usable(name data.RoleName, s Scope, now time.Time) error {
 		return nil
 	}
 	count := 0
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(allowed))) {
-		if slices.Contains(r.keys, id) {
+	for _, key := range r.keys {
+		if slices.ContainsFunc(key, func(id string) bool { return slices.Contains(allowed, id) }) {
 			count++
 		}
 	}

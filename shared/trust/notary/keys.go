@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -20,6 +21,35 @@ func canonicalID(key data.PublicKey) (string, error) {
 		}
 	}
 	return utils.CanonicalKeyID(key)
+}
+
+// A signingKey is the IDs of one key that signed: its canonical one, and its
+// own where a certificate has another.
+type signingKey []string
+
+// signedBy gives the keys of a role whose signatures verified. A certificate
+// out of form is an error: what its key is called depends on who reads it, and
+// what is revoked must not depend on that.
+func signedBy(signatures []data.Signature, role data.BaseRole) ([]signingKey, error) {
+	var keys []signingKey
+	for _, signature := range signatures {
+		key, ok := role.Keys[signature.KeyID]
+		if !ok || !signature.IsValid {
+			continue
+		}
+		canonical, err := canonicalID(key)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", signature.KeyID, err)
+		}
+		ids := signingKey{canonical}
+		if signature.KeyID != canonical {
+			ids = append(ids, signature.KeyID)
+		}
+		if !slices.ContainsFunc(keys, func(k signingKey) bool { return k[0] == canonical }) {
+			keys = append(keys, ids)
+		}
+	}
+	return keys, nil
 }
 
 func isCertificate(key data.PublicKey) bool {
@@ -62,12 +92,17 @@ func rootKeys(root *data.SignedRoot) []data.PublicKey {
 // One root key may serve many repositories; the common name of its certificate
 // is what keeps one's root from being served for another.
 func certifies(key data.PublicKey, gun data.GUN, now time.Time) bool {
+	leaf, ok := leafFor(key, gun)
+	return ok && !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter)
+}
+
+// leafFor gives the certificate of a root key if it is for this repository.
+func leafFor(key data.PublicKey, gun data.GUN) (*x509.Certificate, bool) {
 	certs, err := certificates(key)
 	if err != nil || len(utils.GetLeafCerts(certs)) != 1 || certs[0].IsCA {
-		return false
+		return nil, false
 	}
-	leaf := certs[0]
-	return trustpinning.MatchCNToGun(leaf.Subject.CommonName, gun) && !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter)
+	return certs[0], trustpinning.MatchCNToGun(certs[0].Subject.CommonName, gun)
 }
 
 // pins reports whether the policy names the key. Certificate pins, of one

@@ -124,10 +124,17 @@ func (v *Verifier) verify(ctx context.Context, q trust.Question, s Scope) (trust
 	return index.answer(q, s, v.opts.Now())
 }
 
+// key tells the states of a repository apart that scopes lead to. Key IDs are
+// hexadecimal, and no name of a signer or repository has a space or a comma.
+func (s Scope) key(gun data.GUN) string {
+	join := func(ids []string) string { return strings.Join(ids, ",") }
+	return string(gun) + " " + join(s.CertIDs) + " " + join(s.RootKeys) + " " + join(s.Signers) + " " + join(s.RevokedKeys)
+}
+
 // index gives the verified state of a repository: from memory while it is
 // good, else by one shared round of requests.
 func (v *Verifier) index(ctx context.Context, gun data.GUN, s Scope) (*index, error) {
-	key := fmt.Sprintf("%s %q %q %q %q", gun, s.CertIDs, s.RootKeys, s.Signers, s.RevokedKeys)
+	key := s.key(gun)
 	v.mu.Lock()
 	kept, ok := v.known[key]
 	v.mu.Unlock()
@@ -169,43 +176,63 @@ func (v *Verifier) refresh(ctx context.Context, gun data.GUN, s Scope) (found *i
 		}
 	}()
 	cache := openCache(v.opts.CacheDir, gun)
-	kept := v.remembered(gun, cache)
-	index, verified, err := v.fromServers(ctx, gun, s, kept)
-	if unanswered(err) {
-		cached, _, cacheErr := v.load(ctx, gun, s, kept, kept)
-		if cacheErr != nil {
+	for range maxOvertaken {
+		kept := v.remembered(gun, cache)
+		index, verified, err := v.fromServers(ctx, gun, s, kept)
+		if unanswered(err) {
+			cached, _, cacheErr := v.load(ctx, gun, s, kept, kept)
+			if cacheErr != nil {
+				return nil, err
+			}
+			v.opts.Log.Warn("trust server does not answer; the cached copy serves", "gun", gun, "error", err)
+			cached.source = trust.Cache
+			return cached, nil
+		}
+		if err != nil {
 			return nil, err
 		}
-		v.opts.Log.Warn("trust server does not answer; the cached copy serves", "gun", gun, "error", err)
-		cached.source = trust.Cache
-		return cached, nil
+		if v.remember(gun, cache, verified) {
+			return index, nil
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	v.mu.Lock()
-	v.kept[gun] = verified
-	v.mu.Unlock()
-	if err := cache.write(verified); err != nil {
-		v.opts.Log.Warn("cannot keep verified trust data; a restart forgets the versions seen", "gun", gun, "error", err)
-	}
-	return index, nil
+	return nil, refuse(trust.Rollback, "", fmt.Errorf("the trust server gives older data of %s than it gave to others meanwhile", gun))
 }
 
+// maxOvertaken is how often a round is tried when another one, here or in
+// another process, has seen newer data by the time it ends.
+const maxOvertaken = 3
+
 // remembered is what was verified of a repository before, by this process or
-// by one before it.
+// by another on the same cache.
 func (v *Verifier) remembered(gun data.GUN, cache cache) copyOf {
-	v.mu.Lock()
-	kept, ok := v.kept[gun]
-	v.mu.Unlock()
-	if ok {
-		return kept
-	}
 	kept, err := cache.read()
 	if err != nil {
 		v.opts.Log.Warn("the trust cache is unreadable and starts anew", "gun", gun, "error", err)
 	}
-	return kept
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.kept[gun].newer(kept)
+}
+
+// remember keeps what was verified, unless something newer has been seen
+// meanwhile: then it says no, and keeps that.
+func (v *Verifier) remember(gun data.GUN, cache cache, verified copyOf) bool {
+	v.mu.Lock()
+	overtaken := v.kept[gun].overtakes(verified)
+	if !overtaken {
+		v.kept[gun] = verified
+	}
+	v.mu.Unlock()
+	if overtaken {
+		return false
+	}
+	switch err := cache.write(verified); {
+	case errors.Is(err, errOvertaken):
+		return false
+	case err != nil:
+		v.opts.Log.Warn("cannot keep verified trust data; a restart forgets the versions seen", "gun", gun, "error", err)
+	}
+	return true
 }
 
 // fromServers asks the scope's servers in order until one answers, yes or no.

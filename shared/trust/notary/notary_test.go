@@ -416,7 +416,7 @@ func TestSpoiledCacheIsNotBelieved(t *testing.T) {
 	if _, err := b.verify(t, gun+":v1"); err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(b.opts.CacheDir, "*"))
+	files, err := filepath.Glob(filepath.Join(b.opts.CacheDir, "*.json"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("cache files: %v, %v", files, err)
 	}

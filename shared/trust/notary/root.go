@@ -89,6 +89,9 @@ func (r rooting) follow(ctx context.Context, src source, known chain) (chain, er
 		}
 		found = found.prepend(older.raw[0], older.roots[0])
 	}
+	if len(known.roots) > 0 {
+		return chain{}, refuse(trust.UnknownSigner, data.CanonicalRootRole, fmt.Errorf("version %d cannot be followed from version %d, which was seen before: the server lacks a version in between", newest.current().Signed.Version, known.current().Signed.Version))
+	}
 	return chain{}, r.notPinned(newest.current())
 }
 
@@ -202,7 +205,7 @@ func (r rooting) checkLinks(found chain) error {
 func (r rooting) unrevoked(root *data.SignedRoot) data.BaseRole {
 	role := data.BaseRole{Name: data.CanonicalRootRole, Threshold: root.Signed.Roles[data.CanonicalRootRole].Threshold, Keys: map[string]data.PublicKey{}}
 	for _, key := range rootKeys(root) {
-		if !r.scope.revokes(key) {
+		if _, ours := leafFor(key, r.gun); ours && !r.scope.revokes(key) {
 			role.Keys[key.ID()] = key
 		}
 	}

@@ -89,7 +89,7 @@ func (v *Verifier) Verify(ctx context.Context, q trust.Question) (trust.Signed, 
 		if err == nil {
 			return v.unlessRevoked(q, signed)
 		}
-		if isRevoked(err) {
+		if trust.IsRevoked(err) {
 			return trust.Signed{}, err
 		}
 		refusal = err
@@ -166,11 +166,6 @@ func (v *Verifier) revoked(q trust.Question) (digest.Digest, bool) {
 		}
 	}
 	return "", false
-}
-
-func isRevoked(err error) bool {
-	refused := new(trust.Error)
-	return errors.As(err, &refused) && refused.Reason == trust.Revoked
 }
 
 func (v *Verifier) unlessRevoked(q trust.Question, signed trust.Signed) (trust.Signed, error) {

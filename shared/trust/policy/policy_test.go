@@ -243,14 +243,14 @@ func TestRevokedBeatsEveryYes(t *testing.T) {
 	v := NewVerifier(p, Options{Now: time.Now})
 	for _, image := range []string{"dtr.example.com/prod/app:v1", "dtr.example.com/prod/app:other"} {
 		ref, _ := reference.ParseNormalizedNamed(image)
-		if signed, err := v.Verify(t.Context(), trust.Question{Ref: ref}); !isRevoked(err) {
+		if signed, err := v.Verify(t.Context(), trust.Question{Ref: ref}); !trust.IsRevoked(err) {
 			t.Errorf("%s: got %+v, %v", image, signed, err)
 		}
 	}
 	first, _ := reference.ParseNormalizedNamed("dtr.example.com/dev/x@" + string(good))
 	second, _ := reference.ParseNormalizedNamed("dtr.example.com/dev/y")
 	content := trust.Content{ID: other, Store: trust.ContainerdStore}
-	if signed, err := trust.VerifyAny(t.Context(), v, []trust.Question{{Ref: first}, {Ref: second, Content: content}}); !isRevoked(err) {
+	if signed, err := trust.VerifyAny(t.Context(), v, []trust.Question{{Ref: first}, {Ref: second, Content: content}}); !trust.IsRevoked(err) {
 		t.Errorf("got %+v, %v", signed, err)
 	}
 }

@@ -43,6 +43,7 @@ func NewNotary(tb testing.TB) *Notary {
 	n := &Notary{files: map[string][]byte{}}
 	server := httptest.NewUnstartedServer(n)
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	server.EnableHTTP2 = true // as notary-server does
 	server.StartTLS()
 	tb.Cleanup(server.Close)
 	n.URL = server.URL
