@@ -202,7 +202,7 @@ func TestDenialTellsAPersonWhatToDo(t *testing.T) {
 	engine.Images = []enginetest.Image{{ID: evil.String(), RepoTags: []string{app + ":v1"}}}
 	r := newRig(t, engine)
 	msg := r.ask(t, requestPath, post("/containers/create", `{"Image":"`+evil.String()+`"}`)).Msg
-	for _, part := range []string{evil.String(), "digest-mismatch", "DKER-EE-004370 (V-235847)", "Pull the image again", "docker stig trust verify"} {
+	for _, part := range []string{evil.String(), "digest-mismatch", "DKER-EE-004370 (V-235847)", "Use the digest that is signed", "docker stig trust verify"} {
 		if !strings.Contains(msg, part) {
 			t.Errorf("message %q does not say %q", msg, part)
 		}

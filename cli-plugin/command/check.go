@@ -2,8 +2,11 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/benchmark"
@@ -71,6 +74,9 @@ func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts chec
 	if err != nil {
 		return err
 	}
+	if err := opts.checkFiles(requirements); err != nil {
+		return err
+	}
 	h, err := opts.host.open(dockerCLI)
 	if err != nil {
 		return err
@@ -89,6 +95,24 @@ func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts chec
 		return err
 	}
 	return checkExit(checklist, failOn)
+}
+
+// checkFiles wants every file that was named to be there, and to be of use.
+func (o checkOptions) checkFiles(requirements []benchmark.Requirement) error {
+	named := slices.Concat([]string{o.packageFile.Path, o.packageFile.Packages, o.packageFile.InRelease}, o.packageFile.Keyrings, o.archives)
+	named = slices.DeleteFunc(named, func(path string) bool { return path == "" })
+	asked := slices.ContainsFunc(requirements, func(r benchmark.Requirement) bool { return r.StigID == stig.VendorSigned })
+	if len(named) > 0 && !asked {
+		return fmt.Errorf("%s is for %s, which is not among the rules to check: add it", named[0], stig.VendorSigned)
+	}
+	for _, path := range named {
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		_ = file.Close() // only opened
+	}
+	return nil
 }
 
 // addFiles hands the files that were brought by hand to the host.
@@ -124,13 +148,21 @@ func writeChecklist(w io.Writer, opts checkOptions, checklist scan.Checklist, bu
 	}
 	file, err := renameio.NewPendingFile(opts.output, renameio.WithPermissions(0o644))
 	if err != nil {
-		return fmt.Errorf("writing the checklist: %w", err)
+		return fmt.Errorf("writing the checklist to %s: %w", opts.output, cause(err))
 	}
 	defer file.Cleanup() //nolint:errcheck // after a replace there is nothing left to clean
 	if err := report.Write(file, opts.format, checklist, tool); err != nil {
 		return fmt.Errorf("writing the checklist: %w", err)
 	}
 	return file.CloseAtomicallyReplace()
+}
+
+// cause leaves out the name of the temporary file.
+func cause(err error) error {
+	if path := new(os.PathError); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // progress talks on standard error while rules run, if a person is there.

@@ -68,7 +68,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	cmd.SuggestionsMinimumDistance = 2 // letters to change
+	cmd.SuggestionsMinimumDistance = 1 // letters to change
 	err := fmt.Errorf("there is no %s %s", commandPath(cmd), args[0])
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, ", "))
@@ -82,9 +82,9 @@ func arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return usageError(cmd, fmt.Errorf("%s wants at least %d argument(s)", commandPath(cmd), least))
+			return usageError(cmd, fmt.Errorf("%s wants more arguments: %s", commandPath(cmd), cmd.Use))
 		case most >= 0 && len(args) > most:
-			return usageError(cmd, fmt.Errorf("%s wants at most %d argument(s), and there are %d", commandPath(cmd), most, len(args)))
+			return usageError(cmd, fmt.Errorf("%s has no use for %q", commandPath(cmd), args[most]))
 		}
 		return nil
 	}

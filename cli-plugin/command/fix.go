@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/docker-stig/docker-stig/cli-plugin/scan"
 	"github.com/docker-stig/docker-stig/shared/stig"
 	"github.com/docker/cli/cli/command"
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 )
 
@@ -70,18 +74,37 @@ func runFix(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
 	}
 	switch {
 	case opts.dryRun && !plan.Empty():
-		return exit(exitNo, "%d change(s) to make; nothing was done", len(plan.Changes))
-	case opts.dryRun:
-		return nil
+		return exit(exitNo, "there is something to change; nothing was done")
 	case !plan.Empty():
 		if err := confirm(ctx, dockerCLI, opts); err != nil {
+			return err
+		}
+		if err := keepOriginals(dockerCLI.Err(), plan); err != nil {
 			return err
 		}
 		if err := plan.Apply(ctx); err != nil {
 			return err
 		}
+		_, _ = fmt.Fprintln(dockerCLI.Out(), "Changed, read back and compared.")
 	}
 	return checkAgain(ctx, dockerCLI, h, guide, requirements)
+}
+
+// keepOriginals writes down every document as it was, for its owner alone: it
+// may hold secrets.
+func keepOriginals(talk io.Writer, plan remedy.Plan) error {
+	dir := filepath.Join(stateDir(), "originals")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("keeping the originals, without which nothing is changed: %w", err)
+	}
+	for i, change := range plan.Changes {
+		path := filepath.Join(dir, fmt.Sprintf("%s-%d", time.Now().UTC().Format("20060102T150405.000"), i+1))
+		if err := renameio.WriteFile(path, change.Before, 0o600); err != nil {
+			return fmt.Errorf("keeping the originals, without which nothing is changed: %w", err)
+		}
+		_, _ = fmt.Fprintf(talk, "%s as it was is kept in %s\n", change.Subject, path)
+	}
+	return nil
 }
 
 // confirm asks a person. Without one, and without --yes, nothing is done.

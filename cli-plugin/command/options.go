@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -68,32 +69,52 @@ func (o *policyOptions) verifier(talk io.Writer) (*policy.Verifier, error) {
 	return policy.NewVerifier(loaded, policy.Options{
 		Now:      time.Now,
 		CacheDir: cacheDir(),
-		Log:      slog.New(slog.NewTextHandler(talk, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+		Log:      slog.New(talker{talk}),
 	}), nil
 }
 
-func withoutTime(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
+// A talker writes log records as sentences for a person.
+type talker struct{ w io.Writer }
+
+// Enabled leaves out what only a developer wants to know.
+func (talker) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// Handle writes one line.
+func (t talker) Handle(_ context.Context, r slog.Record) error {
+	line := "docker stig: " + r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += ": " + a.Value.String()
+		return true
+	})
+	_, err := fmt.Fprintln(t.w, line)
+	return err
 }
 
-// cacheDir keeps verified trust data, and the versions below which no server
-// may fall: in STIG_STATE, else the daemon's for root, one's own otherwise.
-func cacheDir() string {
+// WithAttrs is not needed here: nobody makes loggers of this one.
+func (t talker) WithAttrs([]slog.Attr) slog.Handler { return t }
+
+// WithGroup is not needed, either.
+func (t talker) WithGroup(string) slog.Handler { return t }
+
+// stateDir is where things are kept: STIG_STATE, else the daemon's folder for
+// root, and one's own for everybody else.
+func stateDir() string {
 	if state := os.Getenv("STIG_STATE"); state != "" {
-		return filepath.Join(state, "trust")
+		return state
 	}
 	if os.Geteuid() == 0 {
-		return "/var/lib/docker-stig/trust"
+		return "/var/lib/docker-stig"
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "" // no home: nothing is kept
+		dir = os.TempDir() // no home
 	}
-	return filepath.Join(dir, "docker-stig", "trust")
+	return filepath.Join(dir, "docker-stig")
 }
+
+// cacheDir keeps verified trust data, and the versions below which no server
+// may fall.
+func cacheDir() string { return filepath.Join(stateDir(), "trust") }
 
 // open makes the host that rules ask, but for its engine: see connect.
 func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {

@@ -42,8 +42,9 @@ func newTrustVerifyCommand(dockerCLI command.Cli) *cobra.Command {
 		Use:   "verify [OPTIONS] IMAGE...",
 		Short: "Verify that images are vouched for",
 		Long: `Tell of each image, by its name or its full ID, whether the signers that the
-policy names vouch for it, for which digest, and whether the image that the engine holds under that name is
-that content. The policy decides who is believed; no environment variable does.
+policy names vouch for it, for which digest, and whether the image that the
+engine holds under that name is that content. The policy decides who is
+believed; no environment variable does.
 
 Exit codes: 0 all are vouched for; 2 at least one is refused, or the engine
 holds other content under its name; 3 none is refused, but a question could not
@@ -159,7 +160,7 @@ func judgeContent(ctx context.Context, verifier trust.Verifier, held host.Held, 
 		return trust.Signed{}, &trust.Error{Reason: trust.Unreachable, Err: asked}
 	}
 	if held.Content.IsZero() {
-		return trust.Signed{}, &trust.Error{Reason: trust.Unreachable, Err: errors.New("the engine holds no image with this ID, so nothing tells its repository")}
+		return trust.Signed{}, &trust.Error{Reason: trust.Unreachable, Err: errors.New("the engine holds no image with this ID, so nothing tells its repository"), Next: "name the image by its repository"}
 	}
 	var questions []trust.Question
 	for _, name := range held.Names {

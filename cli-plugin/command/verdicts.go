@@ -104,7 +104,7 @@ func (v verdict) engine() string {
 	case v.held.IsZero():
 		return "holds nothing under this name"
 	case v.err != nil || v.signed.Digest == "":
-		return "holds " + string(v.held.ID)
+		return "holds image " + string(v.held.ID)
 	case v.held.Is(v.signed.Digest):
 		return "holds this content"
 	case len(v.held.Digests()) > 0:

@@ -44,17 +44,16 @@ func Make(ctx context.Context, h *host.Host, requirements []benchmark.Requiremen
 		if !ok {
 			return Plan{}, fmt.Errorf("no rule for %s", r.StigID)
 		}
-		if rule.Fix == nil {
-			plan.Manual = append(plan.Manual, Manual{r, r.Fix})
-			continue
-		}
 		whyNot, err := rule.WhyNot(ctx, h)
-		if err != nil {
-			return Plan{}, fmt.Errorf("%s: %w", r.VulnID, err)
-		}
-		if whyNot != "" {
+		switch {
+		case whyNot != "":
 			plan.Warnings = append(plan.Warnings, fmt.Sprintf("%s does not apply: %s", r.VulnID, whyNot))
 			continue
+		case rule.Fix == nil:
+			plan.Manual = append(plan.Manual, Manual{r, r.Fix})
+			continue
+		case err != nil:
+			return Plan{}, fmt.Errorf("%s: %w", r.VulnID, err)
 		}
 		wanted, err := rule.Fix(ctx, h)
 		if err != nil {

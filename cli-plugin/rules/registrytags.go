@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
@@ -27,11 +28,15 @@ var registryTags = Rule{
 }
 
 func checkRegistryTags(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
-	admin, adminErr := h.DTR.Admin(ctx)
+	var admin bool
+	var adminErr error
+	var asking sync.WaitGroup
+	asking.Go(func() { admin, adminErr = h.DTR.Admin(ctx) })
 	var findings []stig.Finding
 	var repositories, tags, verified int
 	for listing, err := range h.DTR.ListTags(ctx) {
 		if err != nil {
+			asking.Wait()
 			return append(findings, stig.Finding{Object: "list of repositories", Details: err.Error()}), nil
 		}
 		repositories++
@@ -56,6 +61,7 @@ func checkRegistryTags(ctx context.Context, h *host.Host) ([]stig.Finding, error
 		Details:  fmt.Sprintf("%d tags in %d repositories were read; %d findings stand apart; the signatures of %d tags were verified here, the others stand on DTR's word", tags, repositories, len(findings), verified),
 		Evidence: []stig.Fact{{Source: h.DTR.URL(), Asked: "GET /api/v0/repositories and their tags, all pages", Answer: fmt.Sprintf("%d repositories, %d tags", repositories, tags)}},
 	}
+	asking.Wait()
 	switch {
 	case adminErr != nil:
 		summary.Status, summary.Details = stig.NotReviewed, summary.Details+"; "+adminErr.Error()

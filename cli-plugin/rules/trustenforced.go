@@ -178,7 +178,7 @@ func refusedWorkloads(ctx context.Context, h *host.Host) []string {
 			continue
 		}
 		if why := whyRefused(ctx, h, image); why != "" {
-			warnings = append(warnings, fmt.Sprintf("Running on this engine in %d containers, and refused by UCP afterwards: %v: %s", image.Running, image, why))
+			warnings = append(warnings, fmt.Sprintf("%v, which %d running containers use, may no longer be deployed by UCP: %s", image, image.Running, why))
 		}
 	}
 	return warnings
@@ -189,7 +189,7 @@ func whyRefused(ctx context.Context, h *host.Host, image host.Image) string {
 		return "it has no name that could be signed"
 	}
 	if h.Trust == nil {
-		return "unless it is signed, which is unknown without a policy (--policy)"
+		return "whether it is signed is unknown without a policy (--policy)"
 	}
 	if _, err := h.Trust.Verify(ctx, trust.Question{Ref: image.Name, Content: image.Content}); err != nil {
 		return err.Error()

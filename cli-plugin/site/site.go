@@ -8,10 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
+	"regexp"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // DefaultPath is where a site keeps its values.
@@ -82,7 +86,45 @@ func Parse(name string, raw []byte) (Site, error) {
 	if err != nil {
 		return Site{}, syntaxError(name, err)
 	}
-	return s, nil
+	return s, validate(name, raw, s)
+}
+
+// fingerprint is a whole OpenPGP fingerprint, of version 4 or 6, with the
+// spaces that gpg prints.
+var fingerprint = regexp.MustCompile(`^(?:[0-9A-Fa-f] *){40}$|^(?:[0-9A-Fa-f] *){64}$`)
+
+// validate checks what types cannot say, and gives the place of the fault.
+func validate(name string, raw []byte, s Site) error {
+	for i, key := range s.ApprovedKeys {
+		if !fingerprint.MatchString(key) {
+			return fault(name, raw, fmt.Sprintf("$.approved-keys[%d]", i), "%q is no full fingerprint: want its 40 hexadecimal digits, as gpg --show-keys prints them", key)
+		}
+	}
+	for i, image := range s.VendorImages {
+		if _, err := reference.ParseDockerRef(image); err != nil {
+			return fault(name, raw, fmt.Sprintf("$.vendor-images[%d]", i), "%q: %v", image, err)
+		}
+	}
+	for section, address := range map[string]string{"ucp": s.UCP.URL, "dtr": s.DTR.URL} {
+		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
+			return fault(name, raw, "$."+section+".url", "this is no address to ask: want https://HOST or https://HOST:PORT")
+		}
+	}
+	return nil
+}
+
+// fault puts the place of a value before a message.
+func fault(name string, raw []byte, path, format string, args ...any) error {
+	at := ""
+	if found, err := yaml.PathString(path); err == nil {
+		if file, err := parser.ParseBytes(raw, 0); err == nil {
+			if node, err := found.FilterFile(file); err == nil {
+				position := node.GetToken().Position
+				at = fmt.Sprintf(":%d:%d", position.Line, position.Column)
+			}
+		}
+	}
+	return fmt.Errorf("%s%s: %s", name, at, fmt.Sprintf(format, args...))
 }
 
 // syntaxError puts file, line and column before the message, and leaves the
@@ -93,5 +135,9 @@ func syntaxError(name string, err error) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	at := located.GetToken().Position
-	return fmt.Errorf("%s:%d:%d: %s", name, at.Line, at.Column, strings.TrimSpace(located.GetMessage()))
+	message := strings.TrimSpace(located.GetMessage())
+	if strings.HasPrefix(message, "unknown field") {
+		message += ": there are approved-keys, vendor-images, ucp and dtr; in ucp and dtr url, ca, username and password-file; in ucp require-signature-from"
+	}
+	return fmt.Errorf("%s:%d:%d: %s", name, at.Line, at.Column, message)
 }

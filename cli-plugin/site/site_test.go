@@ -53,6 +53,9 @@ func TestParseErrors(t *testing.T) {
 		"twice":        {"ucp: {}\nucp: {}\n", "site.yaml:2:1: mapping key \"ucp\" already defined"},
 		"wrong type":   {"approved-keys: yes\n", "site.yaml:1:16: "},
 		"no YAML":      {"ucp: [\n", "site.yaml:1:6: "},
+		"short key ID": {"approved-keys:\n  - 621E9F35\n", "site.yaml:2:5: \"621E9F35\" is no full fingerprint"},
+		"no image":     {"vendor-images: [Docker/UCP]\n", "site.yaml:1:17: "},
+		"no https":     {"dtr:\n  url: http://x\n", "site.yaml:2:8: this is no address"},
 		"two of them":  {"ucp: {}\n---\ndtr: {}\n", "want one document"},
 		"not a object": {"- 1\n", "site.yaml:1:1: "},
 	} {

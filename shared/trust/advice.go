@@ -1,6 +1,9 @@
 package trust
 
-import "errors"
+import (
+	"cmp"
+	"errors"
+)
 
 // advice says what a person does next about each reason. An Error's own text
 // only says what is the matter.
@@ -13,7 +16,7 @@ var advice = map[Reason]string{
 	BelowThreshold: "have the missing signers sign it",
 	Expired:        "have its signers sign again, or its trust server renew the timestamp",
 	Rollback:       "tell those who run the trust server: it holds older data than it did",
-	DigestMismatch: "pull the image again under its signed tag, or use the digest that is signed",
+	DigestMismatch: "use the digest that is signed, NAME@sha256:…, or have what the tag holds now signed",
 	Revoked:        "use another image: this one was withdrawn",
 }
 
@@ -21,7 +24,7 @@ var advice = map[Reason]string{
 // the question unanswered. It is "" for none.
 func Advice(err error) string {
 	if refused := new(Error); errors.As(err, &refused) && refused.Reason != "" {
-		return advice[refused.Reason]
+		return cmp.Or(refused.Next, advice[refused.Reason])
 	}
 	if err != nil {
 		return advice[Unreachable]

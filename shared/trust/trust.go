@@ -164,6 +164,7 @@ type Error struct {
 	Ref    reference.Named
 	Role   string // "timestamp", "targets/releases", ...; empty outside TUF
 	Err    error
+	Next   string // what to do, where Advice for the reason would mislead
 }
 
 // Error names the image, the reason and the cause.

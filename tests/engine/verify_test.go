@@ -210,7 +210,7 @@ func TestCheck(t *testing.T) {
 	if err := os.WriteFile(site, []byte("approved-keys: ["+key+"]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := b.stig(t, 0, "check", "V-235788", "--site", site); !strings.Contains(out.stdout, "NotAFinding") {
+	if out := b.stig(t, 0, "check", "V-235788", "--site", site); !strings.Contains(out.stdout, "NotAFinding") || !strings.Contains(out.stdout, "signed by "+key+" (") {
 		t.Error(out.stdout)
 	}
 }

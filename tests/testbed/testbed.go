@@ -198,9 +198,6 @@ func Down(ctx context.Context, dir string) error {
 // Dir is the testbed's folder.
 func (tb *Testbed) Dir() string { return tb.dir }
 
-// Engine is the kind of dockerd the testbed has.
-func (tb *Testbed) Engine() Engine { return tb.engine }
-
 // Registry is the registry's host as it stands in names of images.
 func (tb *Testbed) Registry() string { return fmt.Sprintf("localhost:%d", tb.registry) }
 

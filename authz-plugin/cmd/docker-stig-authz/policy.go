@@ -28,6 +28,9 @@ func (l loader) load() (authz.Settings, error) {
 	if err != nil {
 		return authz.Settings{}, err
 	}
+	if parts := p.Unheeded(); len(parts) > 0 {
+		l.log.Warn("this version reads these parts of the policy and does not act on them", "parts", parts)
+	}
 	cache := filepath.Join(l.state, "trust")
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		l.log.Warn("trust data will not outlive this daemon", "error", err)

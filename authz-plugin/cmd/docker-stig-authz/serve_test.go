@@ -182,7 +182,7 @@ func TestServeWithoutAPolicyAnswersAndDenies(t *testing.T) {
 	if got := r.ask(t, "/Plugin.Activate", nil); !strings.Contains(got, "authz") {
 		t.Errorf("activate: %s", got)
 	}
-	if got := r.ask(t, "/AuthZPlugin.AuthZReq", create); !strings.Contains(got, "policy.json: line 1") || !strings.Contains(got, `"Allow":false`) {
+	if got := r.ask(t, "/AuthZPlugin.AuthZReq", create); !strings.Contains(got, "policy.json:1:20: want JSON") || !strings.Contains(got, `"Allow":false`) {
 		t.Errorf("create: %s", got)
 	}
 	get := authz.Request{RequestMethod: "GET", RequestURI: "/containers/json"}

@@ -81,10 +81,6 @@ func (c *Client) Domain() string { return c.domain }
 // Close lets go of idle connections.
 func (c *Client) Close() { c.conn.Close() }
 
-// Token signs in. The other calls do so by themselves; calling it first tells
-// wrong credentials apart before anything else is asked.
-func (c *Client) Token(ctx context.Context) error { return c.session.Login(ctx) }
-
 // token gets a token for the account's name and password.
 func (c *Client) token(ctx context.Context) (string, error) {
 	answer, err := c.conn.Do(ctx, mgmt.Request{

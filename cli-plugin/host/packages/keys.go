@@ -28,6 +28,9 @@ type Key struct {
 	Source      string // where the fingerprint was taken from
 }
 
+// String is the fingerprint and whose it is.
+func (k Key) String() string { return fmt.Sprintf("%s (%s)", k.Fingerprint, k.Owner) }
+
 // vendorKeys are the keys of the engine's vendors. Mirantis went on signing
 // with the Docker EE keys. A site extends the table with its approved keys.
 var vendorKeys = []Key{

@@ -239,7 +239,7 @@ func (v *Verifier) remember(gun data.GUN, cache cache, verified copyOf) bool {
 func (v *Verifier) fromServers(ctx context.Context, gun data.GUN, s Scope, kept copyOf) (*index, copyOf, error) {
 	client, err := v.clients.get(s.CA, v.opts.Timeout)
 	if err != nil {
-		return nil, copyOf{}, &trust.Error{Reason: trust.Unreachable, Err: err}
+		return nil, copyOf{}, &trust.Error{Reason: trust.Unreachable, Err: err, Next: "name a readable PEM file under notary.ca in the policy"}
 	}
 	var errs []error
 	for _, base := range s.Servers {

@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tailscale/hujson"
@@ -55,7 +57,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 	d := decoder{name: name, data: data, at: map[string]int{}}
 	tree, err := hujson.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, cleanSyntax(err))
+		return nil, d.syntax(err)
 	}
 	p := defaults()
 	if err := d.check(tree, reflect.TypeFor[Policy](), ""); err != nil {
@@ -71,9 +73,18 @@ func Parse(name string, data []byte) (*Policy, error) {
 	return p, nil
 }
 
-// cleanSyntax drops the library's name from its message, keeping line and column.
-func cleanSyntax(err error) error {
-	return errors.New(strings.TrimPrefix(err.Error(), "hujson: "))
+// where is how the parser says where it stopped.
+var where = regexp.MustCompile(`^hujson: line (\d+), column (\d+): `)
+
+// syntax is a file that is not JSON, with the parser's place and message.
+func (d *decoder) syntax(err error) error {
+	at := where.FindStringSubmatch(err.Error())
+	if at == nil {
+		return fmt.Errorf("%s: want JSON: %w", d.name, err)
+	}
+	line, _ := strconv.Atoi(at[1])   // digits, by the expression
+	column, _ := strconv.Atoi(at[2]) // likewise
+	return &SyntaxError{File: d.name, Line: line, Column: column, Msg: "want JSON, with comments and trailing commas allowed: " + strings.TrimPrefix(err.Error(), at[0])}
 }
 
 // A decoder holds a policy file against the Go types before they are filled,

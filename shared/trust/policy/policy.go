@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -104,6 +105,24 @@ func (v *Verifier) Verify(ctx context.Context, q trust.Question) (trust.Signed, 
 		}
 	}
 	return trust.Signed{}, refusal
+}
+
+// Unheeded lists the parts of a policy that are read and checked, and that
+// nothing acts on yet.
+func (p *Policy) Unheeded() []string {
+	var parts []string
+	standard := defaults()
+	for name, differs := range map[string]bool{
+		"protect": !reflect.DeepEqual(p.Protect, standard.Protect),
+		"sweep":   p.Sweep != standard.Sweep,
+		"metrics": p.Metrics != standard.Metrics,
+	} {
+		if differs {
+			parts = append(parts, name)
+		}
+	}
+	slices.Sort(parts)
+	return parts
 }
 
 // Scope is the pattern that decides a repository, "" if none does.

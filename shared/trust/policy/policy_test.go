@@ -40,7 +40,7 @@ func TestParseErrors(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"no mode":                {`{"content-trust": {}}`, "policy.json:1:19: content-trust/mode is missing"},
 		"empty":                  {`{}`, "content-trust/mode is missing"},
-		"no JSON":                {`{"content-trust": `, "policy.json: line 1, column 19"},
+		"no JSON":                {`{"content-trust": `, "policy.json:1:19: want JSON"},
 		"wrong mode":             {`{"content-trust": {"mode": "on"}}`, `policy.json:1:28: content-trust/mode: "on" is no mode: want disabled, permissive or enforced`},
 		"unknown key":            {"{\"content-trust\": {\"mode\": \"enforced\"},\n \"signer\": {}}", `policy.json:2:2: unknown key "signer": the keys here are `},
 		"other case":             {`{"Content-Trust": {"mode": "enforced"}}`, `unknown key "Content-Trust"`},
@@ -260,6 +260,24 @@ func TestLongDuration(t *testing.T) {
 	for _, text := range []string{"36525d", "213504d", "2147483647d"} {
 		if got, err := parseDuration(text); err != nil || got != 36525*24*time.Hour {
 			t.Errorf("%s: got %v, %v", text, got, err)
+		}
+	}
+}
+
+func TestUnheeded(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		``:                                    "",
+		`, "protect": {"privileged": "deny"}`: "",
+		`, "protect": {"paths": ["/etc"]}, "metrics": "127.0.0.1:1"`: "metrics protect",
+		`, "sweep": {"action": "stop"}`:                              "sweep",
+	} {
+		p, err := Parse("policy.json", []byte(`{"content-trust": {"mode": "enforced"}`+text+`}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(p.Unheeded(), " "); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
 		}
 	}
 }
