@@ -55,7 +55,11 @@ func (v verdict) rows() [][2]string {
 	if !v.signed.Expires.IsZero() {
 		rows = append(rows, [2]string{"Expires", v.signed.Expires.Format(time.RFC3339)})
 	}
-	return append(rows, [2]string{"Scope", v.signed.Scope}, [2]string{"Source", string(v.signed.Source)}, [2]string{"Engine", v.engine()})
+	rows = append(rows, [2]string{"Scope", v.signed.Scope}, [2]string{"Source", string(v.signed.Source)}, [2]string{"Engine", v.engine()})
+	if v.holdsOther() && v.ref != nil {
+		rows = append(rows, [2]string{"Next", fmt.Sprintf("use %s@%s", reference.FamiliarName(v.ref), v.signed.Digest)})
+	}
+	return rows
 }
 
 var methodNames = map[trust.Method]string{
@@ -108,9 +112,9 @@ func (v verdict) engine() string {
 	case v.held.Is(v.signed.Digest):
 		return "holds this content"
 	case len(v.held.Digests()) > 0:
-		return fmt.Sprintf("holds other content, %s: pull the image", v.held.Digests()[0])
+		return fmt.Sprintf("holds other content, manifest %s", v.held.Digests()[0])
 	default:
-		return fmt.Sprintf("holds image %s, which nothing ties to the digest: pull the image", v.held.ID)
+		return fmt.Sprintf("holds image %s, which nothing ties to the digest", v.held.ID)
 	}
 }
 
