@@ -76,7 +76,7 @@ golden: ## Write the golden files anew; read the diff before you commit it
 	STIG_UPDATE_GOLDEN=1 $(GO) test $(UNIT_TESTS)
 	STIG_UPDATE_GOLDEN=1 $(GO) test $(WHOLE) $(ENGINE_TESTS)
 
-deps: ## Install the Debian packages that the tests need, if any is missing
+deps: ## Install the Debian packages that the tests need, and the lists that vouch for them, if missing
 	@command -v apt-get >/dev/null && command -v dpkg-query >/dev/null || { \
 		echo "make deps: this is no Debian system; install the counterparts of these yourself:" >&2; \
 		sed 's/#.*//; /^[[:space:]]*$$/d; s/^/  /' tests/testbed/packages.txt >&2; exit 1; }
@@ -85,7 +85,10 @@ deps: ## Install the Debian packages that the tests need, if any is missing
 		status=$$(dpkg-query -W -f '$${db:Status-Status}' "$$package" 2>/dev/null || true); \
 		[ "$$status" = installed ] || missing="$$missing $$package"; \
 	done; \
-	[ -n "$$missing" ] || exit 0; \
+	if [ -z "$$missing" ]; then \
+		ls /var/lib/apt/lists/*InRelease >/dev/null 2>&1 || $(SUDO) apt-get update -qq; \
+		exit 0; \
+	fi; \
 	echo "make deps: installing$$missing"; \
 	$(SUDO) apt-get update -qq; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
