@@ -11,10 +11,19 @@ import (
 	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
 )
 
-// windowLife ends a window whose answer never came: the engine died in
-// between. It is long, because a window that ends too early lets something
-// through, and one that ends too late costs a person a retry.
-const windowLife = 10 * time.Minute
+const (
+	// windowLife ends a window whose answer never came: the engine died in
+	// between. It is long, because a window that ends too early lets
+	// something through, and one that ends too late costs a retry.
+	windowLife = 10 * time.Minute
+	// lookupTime is how long after the plugin's answer the engine may take
+	// to look up a name: thousands of times what it does. A restart holds its
+	// window for as long as the container takes to stop, and creates of other
+	// names need not wait for that.
+	lookupTime = time.Second
+	// retryPause is how often a wait looks at the clock.
+	retryPause = 100 * time.Millisecond
+)
 
 // A gate keeps two things apart that the engine does at the same time. A
 // container that was just made exists before the answer to its create is
@@ -35,7 +44,7 @@ type gate struct {
 	changed chan struct{} // closed, and made anew, when a window ends
 }
 
-// windows are what is under way, by the name given: when each ends by itself.
+// windows are what is under way, by the name given: when each began.
 type windows map[string][]time.Time
 
 func newGate(now func() time.Time) *gate {
@@ -101,7 +110,11 @@ func looseName(t engineapi.Target) (string, bool) {
 func (g *gate) create(ctx context.Context, given string) error {
 	return g.wait(ctx, func() bool {
 		for name := range g.names {
-			if g.names.open(name, g.now()) && mayMean(given, name) {
+			life := lookupTime
+			if given == name {
+				life = windowLife
+			}
+			if mayMean(given, name) && g.names.open(name, g.now(), life) {
 				return false
 			}
 		}
@@ -118,7 +131,7 @@ func (g *gate) name(ctx context.Context, name string) error {
 	g.mu.Unlock()
 	err := g.wait(ctx, func() bool {
 		for given := range g.creates {
-			if g.creates.open(given, g.now()) && mayMean(given, name) {
+			if mayMean(given, name) && g.creates.open(given, g.now(), windowLife) {
 				return false
 			}
 		}
@@ -141,6 +154,7 @@ func (g *gate) wait(ctx context.Context, ready func() bool) error {
 		}
 		select {
 		case <-changed:
+		case <-time.After(retryPause):
 		case <-ctx.Done():
 			return errBusy
 		}
@@ -165,7 +179,7 @@ func (g *gate) reset() {
 	g.changed = make(chan struct{})
 }
 
-func (w windows) begin(name string, now time.Time) { w[name] = append(w[name], now.Add(windowLife)) }
+func (w windows) begin(name string, now time.Time) { w[name] = append(w[name], now) }
 
 // end closes the oldest window of a name.
 func (w windows) end(name string) {
@@ -176,7 +190,8 @@ func (w windows) end(name string) {
 	w[name] = w[name][1:]
 }
 
-func (w windows) open(name string, now time.Time) bool {
+// open reports whether the youngest window of a name began less than life ago.
+func (w windows) open(name string, now time.Time, life time.Duration) bool {
 	list := w[name]
-	return len(list) > 0 && now.Before(list[len(list)-1])
+	return len(list) > 0 && now.Sub(list[len(list)-1]) < life
 }

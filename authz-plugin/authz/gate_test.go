@@ -51,7 +51,7 @@ func TestGate(t *testing.T) {
 				if err := g.enter(t.Context(), first); err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), lookupTime/2)
 				defer cancel()
 				err := g.enter(ctx, second)
 				if errors.Is(err, errBusy) != test.waits {
@@ -70,6 +70,27 @@ func TestGate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSlowRestart: a restart by a name that could begin an ID holds up only
+// what could still be meant by it.
+func TestSlowRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(time.Now)
+		if err := g.enter(t.Context(), target(t, "/containers/db/restart")); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := g.enter(t.Context(), target(t, "/containers/create?name=web")); err != nil || time.Since(began) < lookupTime {
+			t.Errorf("a create of another name: %v after %v", err, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := g.enter(ctx, target(t, "/containers/create?name=db")); !errors.Is(err, errBusy) {
+			t.Errorf("a create of the same name: %v", err)
+		}
+	})
 }
 
 // TestGateForgets: windows whose answer never comes end, at last by
