@@ -62,12 +62,13 @@ type Handler struct {
 	timeout  time.Duration
 	mux      *http.ServeMux
 	gate     *gate
-	room     *semaphore.Weighted // bytes of questions that are held at once
+	asked    *semaphore.Weighted // bytes of large questions that are held at once
+	answered *semaphore.Weighted // and of those about answers, which must not wait for them
 }
 
 // NewHandler makes a Handler. Decisions are written to records, faults to log.
 func NewHandler(s Settings, records *audit.Log, log *slog.Logger) *Handler {
-	h := &Handler{records: records, log: log, timeout: DecisionTimeout, mux: http.NewServeMux(), gate: newGate(time.Now), room: semaphore.NewWeighted(maxRoom)}
+	h := &Handler{records: records, log: log, timeout: DecisionTimeout, mux: http.NewServeMux(), gate: newGate(time.Now), asked: semaphore.NewWeighted(maxRoom), answered: semaphore.NewWeighted(maxRoom)}
 	h.Use(s)
 	h.mux.HandleFunc(activatePath, h.activate)
 	h.mux.HandleFunc(requestPath, h.AuthZReq)
@@ -92,29 +93,29 @@ func (h *Handler) activate(w http.ResponseWriter, _ *http.Request) {
 // AuthZReq serves /AuthZPlugin.AuthZReq, before the engine acts. Whatever
 // goes wrong is a denial.
 func (h *Handler) AuthZReq(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, maxRequest, h.request)
+	h.serve(w, r, intake{maxRequest, h.asked, h.timeout}, h.request)
 }
 
 // AuthZRes serves /AuthZPlugin.AuthZRes, before the engine answers. Only what
 // a create has made is judged there.
 func (h *Handler) AuthZRes(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, maxResponse, h.response)
+	h.serve(w, r, intake{maxResponse, h.answered, removeTimeout}, h.response)
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, limit int64, decide func(context.Context, *Settings, Request) Decision) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, in intake, decide func(context.Context, *Settings, Request) Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			h.log.Error("a question failed", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
 			respond(w, deny("an internal error, which the log of docker-stig-authz explains"))
 		}
 	}()
-	leave, err := h.enter(r)
+	leave, err := in.enter(r)
 	if err != nil {
 		respond(w, deny("%v", err))
 		return
 	}
 	defer leave()
-	req, err := decodeRequest(w, r, limit)
+	req, err := decodeRequest(w, r, in.limit)
 	if err != nil {
 		h.log.Warn("unreadable request", "error", err)
 		respond(w, deny("unreadable request: %v", err))
@@ -123,22 +124,38 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, limit int64, dec
 	respond(w, decide(r.Context(), h.settings.Load(), req))
 }
 
-// maxRoom bounds the questions that are held at once: decoding one takes a
-// few times its size. Ordinary questions are some KiB.
-const maxRoom = 64 << 20 // bytes
+const (
+	// maxRoom bounds the large questions that are held at once, of each kind:
+	// decoding one takes a few times its size.
+	maxRoom = 64 << 20 // bytes
+	// small questions need no room: a flood of large ones must not keep
+	// docker ps or stop waiting. Ordinary questions are some KiB.
+	small = 64 << 10 // bytes
+)
+
+// An intake bounds the questions of one kind. A question about an answer waits
+// long for its room: unread, a container that has to go would stay.
+type intake struct {
+	limit int64 // bytes of one question
+	room  *semaphore.Weighted
+	wait  time.Duration
+}
 
 // enter waits for room to read a question.
-func (h *Handler) enter(r *http.Request) (leave func(), err error) {
-	size := min(max(r.ContentLength, 0), maxResponse) // one of unknown length is bounded when it is read
+func (in intake) enter(r *http.Request) (leave func(), err error) {
+	size := min(r.ContentLength, in.limit)
 	if r.ContentLength < 0 {
-		size = maxResponse
+		size = in.limit // it is bounded when it is read
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+	if size <= small {
+		return func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), in.wait)
 	defer cancel()
-	if err := h.room.Acquire(ctx, size); err != nil {
+	if err := in.room.Acquire(ctx, size); err != nil {
 		return nil, errors.New("too many large requests at once; try again")
 	}
-	return func() { h.room.Release(size) }, nil
+	return func() { in.room.Release(size) }, nil
 }
 
 // request decides before the engine acts.

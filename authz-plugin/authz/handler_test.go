@@ -260,3 +260,23 @@ func FuzzQuestion(f *testing.F) {
 		}
 	})
 }
+
+// TestFloodOfLargeRequests fills all the room there is for questions. What is
+// small, and what is about an answer, is heard all the same.
+func TestFloodOfLargeRequests(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, enginetest.Containerd())
+	if !r.asked.TryAcquire(maxRoom) {
+		t.Fatal("there is less room than said")
+	}
+	r.timeout = 50 * time.Millisecond
+	large := post("/containers/create", `{"Image":"`+app+`:v1","Labels":{"x":"`+strings.Repeat("x", small)+`"}}`)
+	wantVerdict(t, r.ask(t, requestPath, large), false, "too many large requests")
+	wantVerdict(t, r.ask(t, requestPath, post("/containers/web/stop", "")), true, "")
+	wantVerdict(t, r.ask(t, responsePath, failed(large)), true, "")
+	r.asked.Release(maxRoom)
+	wantVerdict(t, r.ask(t, requestPath, large), true, "")
+	if !r.answered.TryAcquire(maxRoom) {
+		t.Error("a question about an answer did not give its room back")
+	}
+}
