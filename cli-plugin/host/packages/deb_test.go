@@ -510,16 +510,16 @@ func TestInstalledDebSameInBoth(t *testing.T) {
 func TestInstalledDebian(t *testing.T) {
 	d, err := readDpkg(t.Context(), "/")
 	if err != nil {
-		t.Skipf("unsupported here: %v", err)
+		skip(t, err.Error())
 	}
 	p, err := d.engine(enginePaths)
 	if err != nil || p.name() != "docker.io" {
-		t.Skipf("unsupported here: Debian's docker.io is not installed (%v)", err)
+		skip(t, fmt.Sprintf("Debian's docker.io is not installed (%v)", err))
 	}
 	lists, err := filepath.Glob(listsDir + "/*Packages*")
 	must(t, err)
 	if len(lists) == 0 {
-		t.Skip("unsupported here: no package lists, run apt-get update")
+		skip(t, "no package lists, run apt-get update")
 	}
 	_, err = Installed(t.Context(), Options{Now: now})
 	want(t, "refused: is built by the distribution: Debian", Proof{}, err)

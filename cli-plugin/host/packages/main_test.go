@@ -40,10 +40,7 @@ func need(t *testing.T, tools ...string) {
 		if _, err := exec.LookPath(tool); err == nil {
 			continue
 		}
-		if os.Getenv("STIG_REQUIRE_ENGINE") == "1" {
-			t.Fatalf("%s is missing: apt-get install gpg gpg-agent apt-utils dpkg-dev rpm", tool)
-		}
-		t.Skipf("unsupported here: %s is missing", tool)
+		skip(t, tool+" is missing: apt-get install gpg gpg-agent apt-utils dpkg-dev rpm")
 	}
 }
 
@@ -53,10 +50,17 @@ func needRoot(t *testing.T) {
 	if os.Geteuid() == 0 {
 		return
 	}
+	skip(t, "rpm --root changes the root directory, which needs root")
+}
+
+// skip passes over what this machine cannot do, unless the environment demands
+// that everything runs.
+func skip(t *testing.T, why string) {
+	t.Helper()
 	if os.Getenv("STIG_REQUIRE_ENGINE") == "1" {
-		t.Fatal("run as root: rpm --root changes the root directory")
+		t.Fatalf("STIG_REQUIRE_ENGINE=1, but %s", why)
 	}
-	t.Skip("unsupported here: rpm --root needs root")
+	t.Skip("unsupported here: " + why)
 }
 
 // sh runs a program and gives its output.
