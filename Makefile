@@ -3,7 +3,7 @@
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test test-engine lint fmt golden deps packages install clean ci demo bench fuzz
+.PHONY: help build test test-engine lint fmt golden deps man packages install clean ci demo bench fuzz
 
 GO      ?= go
 BIN     := bin
@@ -99,11 +99,15 @@ deps: ## Install the Debian packages that the tests need, and the lists that vou
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 		-o DPkg::Lock::Timeout=300 $$missing
 
-packages: ## Build the deb and rpm packages into dist/
+man: ## Write the manual pages into dist/man
+	rm -rf $(DIST)/man
+	GOOS= GOARCH= $(GO) run ./packaging/man $(DIST)/man
+
+packages: man ## Build the deb and rpm packages into dist/
 	rm -f $(DIST)/*.deb $(DIST)/*.rpm
 	$(MAKE) build BIN=$(DIST)/linux-$(ARCH) GOOS=linux GOARCH=$(ARCH)
 	@for config in packaging/nfpm/*.yaml; do for format in deb rpm; do \
-		VERSION='$(VERSION)' ARCH='$(ARCH)' BUILT='$(DIST)/linux-$(ARCH)' \
+		VERSION='$(VERSION)' ARCH='$(ARCH)' BUILT='$(DIST)/linux-$(ARCH)' MAN='$(DIST)/man' \
 			GOOS= GOARCH= $(GO) tool nfpm package --config "$$config" --packager $$format --target $(DIST)/; \
 	done; done
 

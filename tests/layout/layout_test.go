@@ -23,18 +23,20 @@ const module = "github.com/docker-stig/docker-stig/"
 // page is the plan, from top to bottom. A package may import those that stand
 // in a line below its own.
 var page = [][]string{
-	{"cli-plugin/cmd/docker-stig", "authz-plugin/cmd/docker-stig-authz"},
+	{"cli-plugin/cmd/docker-stig", "authz-plugin/cmd/docker-stig-authz", "packaging/man"},
 	{"cli-plugin/command", "authz-plugin/authz"},
 	{"cli-plugin/report", "cli-plugin/remedy", "authz-plugin/engineapi", "authz-plugin/guard"},
 	{"cli-plugin/scan", "authz-plugin/audit"},
 	{"cli-plugin/benchmark"},
 	{"cli-plugin/rules"},
-	{"cli-plugin/host"},
+	{"cli-plugin/host", "cli-plugin/dockerfile"},
 	{"cli-plugin/host/ucp", "cli-plugin/host/dtr", "cli-plugin/host/packages"},
 	{"cli-plugin/host/mgmt"},
 	{"cli-plugin/site"},
 	{"shared/trust/policy"},
+	{"shared/trust/bundle"},
 	{"shared/trust/notary", "shared/trust/cosign"},
+	{"shared/trust/access", "shared/trust/manifests"},
 	{"shared/trust"},
 	{"shared/stig"},
 }
