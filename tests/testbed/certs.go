@@ -19,41 +19,66 @@ import (
 // for longer.
 const validFor = 30 * 24 * time.Hour
 
-// writeCertificates makes an authority and a certificate for localhost, writes
-// what the Notary server and its clients need, and returns the authority's
-// certificate. The authority's key is forgotten at once.
-func (tb *Testbed) writeCertificates(now time.Time) ([]byte, error) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// An authority signs the certificates of one testbed.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	now  time.Time
+}
+
+// newAuthority makes an authority and its certificate in PEM.
+func newAuthority(now time.Time) (authority, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return authority{}, nil, err
 	}
 	ca := certificate("testbed authority", 1, now)
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
+	der, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
 	if err != nil {
-		return nil, fmt.Errorf("making the testbed's authority: %w", err)
+		return authority{}, nil, fmt.Errorf("making the testbed's authority: %w", err)
 	}
+	return authority{cert: ca, key: key, now: now}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+}
 
+// issue writes a key and its certificate for localhost, for one use, to
+// FILE.key and FILE.crt.
+func (a authority) issue(file string, serial int64, use x509.ExtKeyUsage) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	server := certificate("localhost", 2, now)
-	server.KeyUsage, server.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	server.DNSNames, server.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
-	serverDER, err := x509.CreateCertificate(rand.Reader, server, ca, &key.PublicKey, caKey)
+	cert := certificate("localhost", serial, a.now)
+	cert.KeyUsage, cert.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{use}
+	cert.DNSNames, cert.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	der, err := x509.CreateCertificate(rand.Reader, cert, a.cert, &key.PublicKey, a.key)
 	if err != nil {
-		return nil, fmt.Errorf("making the Notary server's certificate: %w", err)
+		return fmt.Errorf("making %s.crt: %w", file, err)
 	}
 	keyDER, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
+		return err
+	}
+	return errors.Join(
+		replaceFile(file+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		os.WriteFile(file+".key", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), 0o600),
+	)
+}
+
+// writeCertificates makes an authority and what the Notary server, its signer
+// and their clients need: the server's own certificate, the signer's, and the
+// one by which the signer knows the server. It returns the authority's
+// certificate. The authority's key is forgotten at once.
+func (tb *Testbed) writeCertificates(now time.Time) ([]byte, error) {
+	ca, caPEM, err := newAuthority(now)
+	if err != nil {
 		return nil, err
 	}
-	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
 	return caPEM, errors.Join(
 		replaceFile(tb.CA(), caPEM),
-		replaceFile(tb.path("srv.crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: serverDER})),
-		os.WriteFile(tb.path("srv.key"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), 0o600),
+		ca.issue(tb.path("srv"), 2, x509.ExtKeyUsageServerAuth),
+		ca.issue(tb.path("signer"), 3, x509.ExtKeyUsageServerAuth),
+		ca.issue(tb.path("signer-client"), 4, x509.ExtKeyUsageClientAuth),
 	)
 }
 

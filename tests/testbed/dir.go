@@ -21,7 +21,9 @@ const (
 
 var contents = []string{
 	"env", "policy.json", "daemon.json", "ca.crt", "srv.crt", "srv.key", // what it is told
-	"registry.yml", "notary.json", "room.ready",
+	"signer.crt", "signer.key", "signer-client.crt", "signer-client.key",
+	"registry.yml", "notary.json", "signer.json", "room.ready",
+	"registry-basic.htpasswd", "registry-basic.yml", "registry-token.yml", "notary-token.json", "tokens.crt",
 	"config", "data", "exec", "images", "plugins", "log", "state", // what it keeps
 	"d.sock", "d.pid", "r.sock",
 	stateName + ".new", stateName,

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 func TestDownAfterKill(t *testing.T) {
 	t.Parallel()
 	skipWithoutEngine(t)
-	for recorded := range 7 {
+	for recorded := range len(partNames) + 1 {
 		t.Run(fmt.Sprintf("%d processes", recorded), func(t *testing.T) {
 			dir := shortDir(t)
 			killUpAfter(t, dir, recorded)

@@ -28,6 +28,7 @@ var needed = []struct{ program, pkg string }{
 	{"runc", "runc"},
 	{"docker-registry", "docker-registry"},
 	{"notary-server", "notary"},
+	{"notary-signer", "notary"},
 	{"notary", "notary"}, // signs where the engine is Moby
 	{"busybox", "busybox-static"},
 	{"ip", "iproute2"},

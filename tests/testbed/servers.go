@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"strconv"
 )
 
 // registryConfig is docker-registry's configuration, format version 0.1 of
@@ -21,20 +24,39 @@ storage:
 http: {net: unix, addr: %q, secret: %q}
 `
 
+type object = map[string]any
+
 // notaryConfig is notary-server's configuration, see docs/reference/server-config.md
-// of theupdateframework/notary 0.7.0.
-func (tb *Testbed) notaryConfig(port int) ([]byte, error) {
-	type object = map[string]any
-	return json.MarshalIndent(object{
+// of theupdateframework/notary 0.7.0. Its keys are the signer's.
+func (tb *Testbed) notaryConfig(port, signer int) object {
+	return object{
 		"server": object{
 			"http_addr":     fmt.Sprintf("127.0.0.1:%d", port),
 			"tls_key_file":  tb.path("srv.key"),
 			"tls_cert_file": tb.path("srv.crt"),
 		},
-		"trust_service": object{"type": "local", "hostname": "", "port": "", "key_algorithm": "ecdsa", "tls_ca_file": ""},
-		"logging":       object{"level": "warn"},
-		"storage":       object{"backend": "memory"},
-	}, "", "\t")
+		"trust_service": object{
+			"type": "remote", "hostname": "localhost", "port": strconv.Itoa(signer), "key_algorithm": "ecdsa",
+			"tls_ca_file": tb.CA(), "tls_client_cert": tb.path("signer-client.crt"), "tls_client_key": tb.path("signer-client.key"),
+		},
+		"logging": object{"level": "warn"},
+		"storage": object{"backend": "memory"},
+	}
+}
+
+// signerConfig is notary-signer's, see docs/reference/signer-config.md of the
+// same. It answers nobody but the server, whom it knows by a certificate.
+func (tb *Testbed) signerConfig(port int) object {
+	return object{
+		"server": object{
+			"grpc_addr":      fmt.Sprintf("127.0.0.1:%d", port),
+			"tls_key_file":   tb.path("signer.key"),
+			"tls_cert_file":  tb.path("signer.crt"),
+			"client_ca_file": tb.CA(),
+		},
+		"logging": object{"level": "warn"},
+		"storage": object{"backend": "memory"},
+	}
 }
 
 // startRegistry starts the registry and its door on this host.
@@ -53,29 +75,45 @@ func (tb *Testbed) startRegistry(ctx context.Context, l *ledger, programs map[st
 	return tb.await(ctx, registry, answers(http.DefaultClient, "http://"+tb.Registry()+"/v2/"))
 }
 
-// startNotary starts the Notary server on a port that nobody is told, and its
-// door.
+// startNotary starts the signer, the Notary server on a port that nobody is
+// told, and its door.
 func (tb *Testbed) startNotary(ctx context.Context, l *ledger, programs map[string]string) error {
-	ports, err := freePorts(1)
+	ports, err := freePorts(2)
 	if err != nil {
 		return err
 	}
-	config, err := tb.notaryConfig(ports[0])
+	if err := errors.Join(
+		tb.writeConfig("signer.json", tb.signerConfig(ports[1])),
+		tb.writeConfig("notary.json", tb.notaryConfig(ports[0], ports[1])),
+	); err != nil {
+		return err
+	}
+	signer, err := tb.start(ctx, l, "signer", nil, programs["notary-signer"], "-config", tb.path("signer.json"))
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(tb.path("notary.json"), config, 0o600); err != nil {
+	// The server comes second: it would wait a while for a signer that it once
+	// found absent.
+	if err := tb.await(ctx, signer, listens(ports[1])); err != nil {
 		return err
 	}
 	notary, err := tb.start(ctx, l, "notary", nil, programs["notary-server"], "-config", tb.path("notary.json"))
 	if err != nil {
 		return err
 	}
-	// The door comes second: it would end at a connection it cannot pass on.
+	// The door comes last: it would end at a connection it cannot pass on.
 	if err := tb.await(ctx, notary, tb.notaryAnswers(fmt.Sprintf("https://localhost:%d", ports[0]))); err != nil {
 		return err
 	}
 	return tb.openNotaryDoor(ctx, l, programs, fmt.Sprintf("127.0.0.1:%d", ports[0]))
+}
+
+func (tb *Testbed) writeConfig(name string, config object) error {
+	data, err := json.MarshalIndent(config, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(tb.path(name), data, 0o600)
 }
 
 func (tb *Testbed) openNotaryDoor(ctx context.Context, l *ledger, programs map[string]string, inner string) error {
@@ -121,19 +159,39 @@ func (tb *Testbed) StartNotary(ctx context.Context) error {
 
 // notaryAddress is where the server listens behind its door.
 func (tb *Testbed) notaryAddress() (string, error) {
+	config, err := tb.readNotaryConfig()
+	return config.Server.Addr, err
+}
+
+// signerPort is where the server finds its signer.
+func (tb *Testbed) signerPort() (int, error) {
+	config, err := tb.readNotaryConfig()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(config.TrustService.Port)
+}
+
+// A notaryPorts is the part of notary.json that says where who listens.
+type notaryPorts struct {
+	Server struct {
+		Addr string `json:"http_addr"`
+	} `json:"server"`
+	TrustService struct {
+		Port string `json:"port"`
+	} `json:"trust_service"`
+}
+
+func (tb *Testbed) readNotaryConfig() (notaryPorts, error) {
+	var config notaryPorts
 	data, err := os.ReadFile(tb.path("notary.json"))
 	if err != nil {
-		return "", err
-	}
-	var config struct {
-		Server struct {
-			Addr string `json:"http_addr"`
-		} `json:"server"`
+		return config, err
 	}
 	if err := json.Unmarshal(data, &config); err != nil {
-		return "", fmt.Errorf("reading %s: %w", tb.path("notary.json"), err)
+		return config, fmt.Errorf("reading %s: %w", tb.path("notary.json"), err)
 	}
-	return config.Server.Addr, nil
+	return config, nil
 }
 
 func (tb *Testbed) notaryAnswers(url string) func(context.Context) error {
@@ -169,5 +227,16 @@ func answers(client *http.Client, url string) func(context.Context) error {
 		}
 		_, err = io.Copy(io.Discard, response.Body)
 		return err
+	}
+}
+
+// listens waits for somebody to listen on a port of loopback.
+func listens(port int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return err
+		}
+		return conn.Close()
 	}
 }

@@ -26,7 +26,7 @@ func (tb *Testbed) WriteStatus(w io.Writer) (bool, error) {
 }
 
 // partNames are the processes of a testbed, as in the package comment.
-var partNames = []string{"room", "engine", "registry", "registry-door", "notary", "notary-door"}
+var partNames = []string{"room", "engine", "registry", "registry-door", "signer", "notary", "notary-door"}
 
 func yesNo(yes bool) string {
 	if yes {

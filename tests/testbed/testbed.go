@@ -14,6 +14,8 @@
 //	engine         dockerd, inside the room, with a containerd of its own
 //	registry       docker-registry on a unix socket
 //	registry-door  answers on localhost:PORT of this host, for the registry
+//	signer         notary-signer, which keeps the keys of timestamps and
+//	               snapshots in memory and answers notary alone, over mutual TLS
 //	notary         notary-server over TLS, its store in memory
 //	notary-door    answers on https://localhost:PORT, for notary
 //
@@ -27,6 +29,9 @@
 // and no iptables unless daemon.json asks for them, so containers have
 // --network none, or host, which is the room. The notary has a door so that
 // it can go away and come back with its data, which it keeps in memory.
+//
+// Servers that want a login or a token (guarded.go) are started on demand, over
+// TLS and with no door, and go with the rest.
 //
 // Every process carries the testbed's ID in its environment, and every
 // container in the path of its cgroup, and the ID is on disk before the first

@@ -45,6 +45,7 @@ func roundTrip(t *testing.T, tb *Testbed) {
 	trial := trial{tb}
 	t.Run("environment", trial.environment)
 	t.Run("sign", trial.sign)
+	t.Run("signer", trial.signer)
 	t.Run("several signers", trial.signers)
 	t.Run("unsigned", trial.unsigned)
 	t.Run("moved tag", trial.moveTag)
