@@ -43,6 +43,7 @@ not be found out; 1 everything else, bad usage too.`,
 		newCheckCommand(dockerCLI, build),
 		newFixCommand(dockerCLI),
 		newTrustCommand(dockerCLI),
+		newAuthzCommand(dockerCLI),
 		newVersionCommand(dockerCLI, build),
 	)
 	// The library's own handler exits with 125.

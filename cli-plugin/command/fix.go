@@ -1,14 +1,12 @@
 package command
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/benchmark"
@@ -107,32 +105,16 @@ func keepOriginals(talk io.Writer, plan remedy.Plan) error {
 	return nil
 }
 
-// confirm asks a person. Without one, and without --yes, nothing is done.
+// confirm asks a person, who cannot answer on a standard input that held the
+// password.
 func confirm(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
 	if opts.yes {
 		return nil
 	}
-	if !dockerCLI.In().IsTerminal() {
-		return errors.New("nobody is there to ask, and nothing was changed: give --yes to change without asking")
-	}
-	if opts.host.ucp.PasswordFile == "-" || opts.host.dtr.PasswordFile == "-" {
+	if dockerCLI.In().IsTerminal() && (opts.host.ucp.PasswordFile == "-" || opts.host.dtr.PasswordFile == "-") {
 		return errors.New("standard input held the password, so nobody can be asked, and nothing was changed: put the password into a file, or give --yes")
 	}
-	_, _ = fmt.Fprint(dockerCLI.Err(), "Change it? [y/N] ")
-	answer := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(dockerCLI.In()).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("nothing was changed: %w", ctx.Err())
-	case text := <-answer:
-		if text != "y" && text != "yes" {
-			return errors.New("nothing was changed")
-		}
-		return nil
-	}
+	return ask(ctx, dockerCLI, "Change it? [y/N] ", "y", "yes")
 }
 
 // checkAgain is the proof: the requirements as they stand now.

@@ -17,8 +17,10 @@ import (
 	"github.com/docker-stig/docker-stig/cli-plugin/host/mgmt"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
 	"github.com/docker-stig/docker-stig/cli-plugin/site"
+	"github.com/docker-stig/docker-stig/shared/trust/access"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/config"
 	"github.com/spf13/pflag"
 )
 
@@ -49,6 +51,9 @@ func addServerFlags(flags *pflag.FlagSet, s *site.Server, name, title string) {
 	flags.StringVar(&s.PasswordFile, name+"-password-file", "", fmt.Sprintf("File with the password, - for standard input (env %s_PASSWORD_FILE, or the password itself in %[1]s_PASSWORD)", env))
 }
 
+// certsDir is where an engine has the certificates of registries.
+const certsDir = "/etc/docker/certs.d"
+
 // policyOptions say which policy judges images.
 type policyOptions struct{ path string }
 
@@ -56,21 +61,46 @@ func (o *policyOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.path, "policy", cmp.Or(os.Getenv("STIG_POLICY"), policy.DefaultPath), "Policy that names whose signatures count (env STIG_POLICY)")
 }
 
-// verifier loads the policy. It is nil, with no error, if there is none at
-// the place where nobody has to put one.
-func (o *policyOptions) verifier(talk io.Writer) (*policy.Verifier, error) {
+// load reads the policy. It is nil, with no error, if there is none at the
+// place where nobody has to put one.
+func (o *policyOptions) load() (*policy.Policy, error) {
 	loaded, err := policy.Load(o.path)
 	if errors.Is(err, os.ErrNotExist) && o.path == policy.DefaultPath {
 		return nil, nil //nolint:nilnil // no policy is an answer here
 	}
-	if err != nil {
+	return loaded, err
+}
+
+// verifier loads the policy and makes a verifier of it: nil if there is none.
+func (o *policyOptions) verifier(dockerCLI command.Cli) (*policy.Verifier, error) {
+	loaded, err := o.load()
+	if err != nil || loaded == nil {
 		return nil, err
 	}
-	return policy.NewVerifier(loaded, policy.Options{
+	return newVerifier(dockerCLI, loaded), nil
+}
+
+// needed is the policy with its verifier, where nothing can be told without.
+func (o *policyOptions) needed(dockerCLI command.Cli) (*policy.Policy, *policy.Verifier, error) {
+	loaded, err := o.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	if loaded == nil {
+		return nil, nil, fmt.Errorf("there is no policy at %s, so nobody's signature counts: begin one with docker stig trust pin, or name one with --policy", policy.DefaultPath)
+	}
+	return loaded, newVerifier(dockerCLI, loaded), nil
+}
+
+// newVerifier makes a verifier that signs in as docker login left it.
+func newVerifier(dockerCLI command.Cli, p *policy.Policy) *policy.Verifier {
+	return policy.NewVerifier(p, policy.Options{
 		Now:      time.Now,
-		CacheDir: cacheDir(),
-		Log:      slog.New(talker{talk}),
-	}), nil
+		StateDir: stateDir(),
+		Logins:   access.DockerConfig(dockerCLI.ConfigFile()),
+		CertDirs: []string{filepath.Join(config.Dir(), "tls"), certsDir},
+		Log:      slog.New(talker{dockerCLI.Err()}),
+	})
 }
 
 // A talker writes log records as sentences for a person.
@@ -112,17 +142,13 @@ func stateDir() string {
 	return filepath.Join(dir, "docker-stig")
 }
 
-// cacheDir keeps verified trust data, and the versions below which no server
-// may fall.
-func cacheDir() string { return filepath.Join(stateDir(), "trust") }
-
 // open makes the host that rules ask, but for its engine: see connect.
 func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
 	values, err := site.Load(o.site)
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := o.policy.verifier(dockerCLI.Err())
+	verifier, err := o.policy.verifier(dockerCLI)
 	if err != nil {
 		return nil, err
 	}

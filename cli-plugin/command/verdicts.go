@@ -12,6 +12,13 @@ import (
 	"github.com/docker-stig/docker-stig/shared/trust"
 )
 
+func writeVerdicts(w io.Writer, f format, verdicts []verdict) error {
+	if f == jsonFormat {
+		return writeVerdictJSON(w, verdicts)
+	}
+	return writeVerdictTable(w, verdicts)
+}
+
 // writeVerdictTable writes one block an image, for a person.
 func writeVerdictTable(w io.Writer, verdicts []verdict) error {
 	var b strings.Builder
@@ -38,8 +45,14 @@ func (v verdict) title() string {
 
 func (v verdict) rows() [][2]string {
 	rows := [][2]string{{"Verdict", v.word()}}
+	if v.base != nil {
+		rows = append(rows, [2]string{"Named", v.base.String()})
+	}
+	if v.untold() {
+		return append(rows, [2]string{"Reason", v.err.Error()}) // with what to do
+	}
 	if v.err != nil {
-		rows = append(rows, [2]string{"Reason", v.reason()})
+		rows = append(rows, [2]string{"Reason", reasonOf(v.err)})
 		if next := trust.Advice(v.err); next != "" {
 			rows = append(rows, [2]string{"Next", next})
 		}
@@ -85,11 +98,14 @@ func (v verdict) word() string {
 	}
 }
 
-// reason is the error without the image's name, which stands above it.
-func (v verdict) reason() string {
+// reasonOf is an error without the image's name, which stands above it.
+func reasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
 	refused := new(trust.Error)
-	if !errors.As(v.err, &refused) {
-		return v.err.Error()
+	if !errors.As(err, &refused) {
+		return err.Error()
 	}
 	text := string(refused.Reason)
 	if refused.Role != "" {
@@ -109,10 +125,10 @@ func (v verdict) engine() string {
 		return "holds nothing under this name"
 	case v.err != nil || v.signed.Digest == "":
 		return "holds image " + string(v.held.ID)
-	case v.held.Is(v.signed.Digest):
+	case v.other == nil:
 		return "holds this content"
-	case len(v.held.Digests()) > 0:
-		return fmt.Sprintf("holds other content, manifest %s", v.held.Digests()[0])
+	case len(v.held.Own()) > 0:
+		return fmt.Sprintf("holds other content, manifest %s", v.held.Own()[0])
 	default:
 		return fmt.Sprintf("holds image %s, which nothing ties to the digest", v.held.ID)
 	}
@@ -124,16 +140,17 @@ type jsonVerdict struct {
 	Name       string
 	SignedTags []signedTag
 	Signers    []signer
-	Verdict    string   // signed, approved, refused or unknown
-	Reason     string   `json:",omitempty"` // of a refusal: "unsigned", "expired", …
-	Role       string   `json:",omitempty"`
-	Error      string   `json:",omitempty"`
-	Digest     string   `json:",omitempty"` // algorithm:hex
-	Keys       []string `json:",omitempty"` // IDs of the keys whose signatures decided
-	Method     string   `json:",omitempty"`
-	Scope      string   `json:",omitempty"`
-	Source     string   `json:",omitempty"`
-	Expires    string   `json:",omitempty"` // RFC 3339, UTC
+	Verdict    string    // signed, approved, refused or unknown
+	Reason     string    `json:",omitempty"` // of a refusal: "unsigned", "expired", …
+	Role       string    `json:",omitempty"`
+	Error      string    `json:",omitempty"`
+	Digest     string    `json:",omitempty"` // algorithm:hex
+	Keys       []string  `json:",omitempty"` // IDs of the keys whose signatures decided
+	Method     string    `json:",omitempty"`
+	Scope      string    `json:",omitempty"`
+	Source     string    `json:",omitempty"`
+	Expires    string    `json:",omitempty"` // RFC 3339, UTC
+	Base       *jsonBase `json:",omitempty"` // where a build names the image
 	Engine     jsonEngine
 }
 
@@ -167,7 +184,7 @@ func (v verdict) json() jsonVerdict {
 	out := jsonVerdict{
 		Name: v.name, SignedTags: []signedTag{}, Signers: []signer{}, Verdict: word,
 		Digest: string(v.signed.Digest), Method: string(v.signed.Method), Scope: v.signed.Scope, Source: string(v.signed.Source),
-		Keys: v.signed.KeyIDs, Engine: v.jsonEngine(),
+		Keys: v.signed.KeyIDs, Base: v.base.json(), Engine: v.jsonEngine(),
 	}
 	if v.err != nil {
 		out.Error = v.err.Error()
@@ -201,7 +218,7 @@ func (v verdict) jsonEngine() jsonEngine {
 		out.Error = v.asked.Error()
 	}
 	if !v.held.IsZero() && v.err == nil && v.signed.Digest != "" {
-		matches := v.held.Is(v.signed.Digest)
+		matches := v.other == nil
 		out.Matches = &matches
 	}
 	return out

@@ -2,12 +2,16 @@
 // ones named by FROM, COPY --from, RUN --mount=from and the "# syntax" line,
 // whose image runs as the build's frontend.
 //
-// It reads with BuildKit's own parser and resolves names as BuildKit 0.33 and
-// the classic builder do. Without a target every stage counts, since the
-// classic builder runs them all; with one, the stages that it reaches. It
-// leaves to others whether an image is trusted, and does not see what the file
-// does not say: the ONBUILD triggers of the images themselves, images that a
-// frontend of somebody else's fetches, and --build-context, which can put
+// Two builders read a Dockerfile, and not alike: BuildKit, and the classic
+// builder, which knows no here-documents in Docker 20.10 (nor does the BuildKit
+// within that). Bases gives what either would use. It reads with the parser of
+// BuildKit 0.33, and what BuildKit 0.8 splits otherwise once more. With a target
+// the stages up to it count, which the classic builder runs in order; without
+// one all of them.
+//
+// It leaves to others whether an image is trusted, and does not see what the
+// file does not say: the ONBUILD triggers of the images themselves, images that
+// a frontend of somebody else's fetches, and --build-context, which can put
 // another image in the place of one named here.
 package dockerfile
 
@@ -39,13 +43,13 @@ const syntaxArg = "BUILDKIT_SYNTAX"
 type Base struct {
 	Ref  reference.Named // with tag or digest, as docker pull completes it; nil with Err
 	Line int             // from 1; 0 for an image that a build argument brings in
-	How  string          // "FROM", "COPY --from", "RUN --mount=from", "# syntax"; ONBUILD before it
+	How  string          // "FROM", "COPY --from", "RUN --mount=from", "# syntax"; ONBUILD before it; behind it which builder, if not all
 	Text string          // as it is written, with its variables
 	Err  error           // why it cannot be told which image that is
 }
 
-// Bases lists the images that building target starts from, in the order of the
-// file; without a target those of all stages. Args are the build arguments,
+// Bases lists the images that building target may start from, in the order of
+// the file; without a target those of all stages. Args are the build arguments,
 // the platform's among them (TARGETARCH and its like), which are the machine's
 // by default. The error is about the file: one that no builder would build.
 func Bases(r io.Reader, args map[string]string, target string) ([]Base, error) {
@@ -59,42 +63,82 @@ func Bases(r io.Reader, args map[string]string, target string) ([]Base, error) {
 	if n := bytes.Count(raw, []byte("$")); n > maxVariables {
 		return nil, fmt.Errorf("reading the Dockerfile: it has %d variables, more than %d", n, maxVariables)
 	}
-	file, err := parser.Parse(bytes.NewReader(raw))
-	if err != nil {
-		return nil, located(err)
-	}
-	parsed, declared, err := instructions.Parse(file.AST, nil)
-	if err != nil {
-		return nil, located(err)
-	}
-	if len(parsed) == 0 {
-		return nil, errors.New("reading the Dockerfile: it has no FROM")
-	}
-	vars := newVariables(file.EscapeToken, args, stageName(parsed, target))
-	if err := vars.declare(declared); err != nil {
-		return nil, err
-	}
-	list, err := readStages(parsed, vars)
+	file, err := read(raw)
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := list.reach(target)
+	bases, err := file.bases(args, target)
 	if err != nil {
 		return nil, err
 	}
-	bases := frontend(raw, args)
-	for i, stage := range list {
-		if wanted[i] {
-			bases = append(bases, stage.bases...)
-		}
+	bases = merge(bases, older(raw, file, args, target))
+	return append(frontend(raw, args), bases...), nil
+}
+
+// A reading is a Dockerfile as a parser has understood it.
+type reading struct {
+	tree     *parser.Result
+	stages   []instructions.Stage
+	declared []instructions.ArgCommand // before the first FROM
+}
+
+// read understands a Dockerfile as BuildKit does today.
+func read(raw []byte) (reading, error) {
+	tree, err := parser.Parse(bytes.NewReader(raw))
+	if err != nil {
+		return reading{}, located(err)
+	}
+	return newReading(tree)
+}
+
+func newReading(tree *parser.Result) (reading, error) {
+	stages, declared, err := instructions.Parse(tree.AST, nil)
+	if err != nil {
+		return reading{}, located(err)
+	}
+	if len(stages) == 0 {
+		return reading{}, errors.New("reading the Dockerfile: it has no FROM")
+	}
+	return reading{tree, stages, declared}, nil
+}
+
+// bases are those of the stages up to the target, for BuildKit and for the
+// classic builder.
+func (r reading) bases(args map[string]string, target string) ([]Base, error) {
+	bases, err := r.with(newVariables(r.tree.EscapeToken, args, r.stageName(target)), target)
+	if err != nil {
+		return nil, err
+	}
+	classic, err := r.with(newClassicVariables(r.tree.EscapeToken, args), target)
+	if err != nil {
+		return bases, nil // an ARG that only BuildKit can expand: the classic builder begins no stage
+	}
+	return merge(bases, classic), nil
+}
+
+func (r reading) with(vars *variables, target string) ([]Base, error) {
+	if err := vars.declare(r.declared); err != nil {
+		return nil, err
+	}
+	list, err := readStages(r.stages, vars)
+	if err != nil {
+		return nil, err
+	}
+	last, err := list.target(target)
+	if err != nil {
+		return nil, err
+	}
+	var bases []Base
+	for _, stage := range list[:last+1] {
+		bases = append(bases, stage.bases...)
 	}
 	return bases, nil
 }
 
 // stageName is the value of TARGETSTAGE.
-func stageName(parsed []instructions.Stage, target string) string {
+func (r reading) stageName(target string) string {
 	if target == "" {
-		target = parsed[len(parsed)-1].Name
+		target = r.stages[len(r.stages)-1].Name
 	}
 	if target == "" {
 		return "default"
@@ -116,15 +160,22 @@ func frontend(raw []byte, args map[string]string) []Base {
 	return []Base{named(image, line(at), "# syntax")}
 }
 
+// errNoName is a text that no builder can take an image by.
+var errNoName = errors.New("no image's name")
+
 // named is the base that a name without variables gives.
 func named(text string, line int, how string) Base {
 	b := Base{Line: line, How: how, Text: text}
 	ref, err := reference.ParseDockerRef(text)
-	if err != nil {
-		b.Err = fmt.Errorf("%q is no image's name: %w", text, err)
+	if err == nil {
+		b.Ref = ref
 		return b
 	}
-	b.Ref = ref
+	if _, other := reference.ParseAnyReference(text); other == nil {
+		b.Err = fmt.Errorf("%q is the ID of an image, which says nothing of where it is from: name the image: %w", text, err)
+		return b
+	}
+	b.Err = fmt.Errorf("%q is %w: %w", text, errNoName, err)
 	return b
 }
 

@@ -42,7 +42,10 @@ func TestBases(t *testing.T) {
 			file: "\n# c\nFROM --platform=$BUILDPLATFORM golang:1.26 AS build\nFROM build",
 			want: []string{"3 FROM docker.io/library/golang:1.26"},
 		},
-		"scratch": {file: "FROM scratch\nCOPY --from=scratch / /\nCOPY x /"},
+		"scratch": {
+			file: "FROM scratch\nCOPY --from=scratch / /\nRUN --mount=from=scratch ls\nCOPY x /",
+			want: []string{"2 COPY --from (classic builder) docker.io/library/scratch:latest"},
+		},
 		"stages by name and number": {
 			file: "FROM a.io/x AS one\nFROM one as Two\nCOPY --from=0 / /\nCOPY --from=TWO / /\nFROM scratch\nCOPY --from=tWo / /\nRUN --mount=type=bind,from=One,target=/x ls",
 			want: []string{"1 FROM a.io/x:latest", "4 COPY --from TWO: \"TWO\" is no image's name: invalid reference format: repository name (library/TWO) must be lowercase"},
@@ -90,7 +93,34 @@ func TestBases(t *testing.T) {
 		"target": {
 			file:   "FROM a.io/a AS a\nFROM a.io/b AS b\nFROM a.io/c AS c\nFROM b AS Mid\nCOPY --from=2 / /\nFROM a.io/d",
 			target: "MID",
-			want:   []string{"2 FROM a.io/b:latest", "3 FROM a.io/c:latest"},
+			want:   []string{"1 FROM a.io/a:latest", "2 FROM a.io/b:latest", "3 FROM a.io/c:latest"},
+		},
+		"target, of two the lower": {
+			file:   "FROM a.io/a AS x\nFROM a.io/b AS x\nFROM a.io/c",
+			target: "x",
+			want:   []string{"1 FROM a.io/a:latest", "2 FROM a.io/b:latest"},
+		},
+		"target, trigger on a stage below it": {
+			file:   "FROM a.io/good AS a\nONBUILD COPY --from=y /x /x\nFROM a.io/evil AS y\nFROM a AS b\nFROM a.io/no",
+			target: "b",
+			want:   []string{"1 FROM a.io/good:latest", "2 ONBUILD COPY --from docker.io/library/y:latest", "3 FROM a.io/evil:latest"},
+		},
+		"target, cache from a stage named scratch": {
+			file:   "FROM a.io/evil AS scratch\nFROM a.io/good AS b\nRUN --mount=type=cache,target=/x /x/run",
+			target: "b",
+			want:   []string{"1 FROM a.io/evil:latest", "2 FROM a.io/good:latest"},
+		},
+		"trigger on a number": {
+			file: "FROM a.io/x\nONBUILD COPY --from=1 / /\nONBUILD COPY --from=7 / /",
+			want: []string{"1 FROM a.io/x:latest"},
+		},
+		"trigger with a here-document": {
+			file: "FROM a.io/x\nONBUILD RUN --mount=from=a.io/y <<EOF\nls\nEOF",
+			want: []string{"1 FROM a.io/x:latest", "2 ONBUILD RUN --mount=from a.io/y:latest"},
+		},
+		"image's ID": {
+			file: "FROM " + digest[7:],
+			want: []string{"1 FROM " + digest[7:] + ": \"" + digest[7:] + "\" is the ID of an image, which says nothing of where it is from: name the image: invalid repository name (" + digest[7:] + "), cannot specify 64-byte hexadecimal strings"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

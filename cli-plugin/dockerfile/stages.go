@@ -17,7 +17,6 @@ const scratch = "scratch"
 type stage struct {
 	name  string // in lower case, as parsed; "" without AS
 	bases []Base
-	needs []int // stages further up
 }
 
 type stages []stage
@@ -31,7 +30,7 @@ func readStages(parsed []instructions.Stage, vars *variables) (stages, error) {
 		s := stage{name: p.Name}
 		list.from(&s, p, vars)
 		for _, cmd := range p.Commands {
-			if err := list.command(&s, cmd, line(cmd.Location()), ""); err != nil {
+			if err := list.command(&s, cmd, line(cmd.Location()), vars.classic); err != nil {
 				return nil, err
 			}
 		}
@@ -48,11 +47,7 @@ func (list stages) from(s *stage, p instructions.Stage, vars *variables) {
 		s.bases = append(s.bases, Base{Line: line(p.Location), How: "FROM", Text: p.BaseName, Err: err})
 		return
 	}
-	if i, ok := list.find(name); ok && name != "" {
-		s.needs = append(s.needs, i)
-		return
-	}
-	if name == scratch {
+	if _, ok := list.find(name); ok && name != "" || name == scratch {
 		return
 	}
 	base := named(name, line(p.Location), "FROM")
@@ -61,28 +56,53 @@ func (list stages) from(s *stage, p instructions.Stage, vars *variables) {
 }
 
 // command reads what an instruction takes from images and other stages.
-func (list stages) command(s *stage, cmd instructions.Command, line int, onbuild string) error {
+func (list stages) command(s *stage, cmd instructions.Command, line int, classic bool) error {
 	switch c := cmd.(type) {
 	case *instructions.CopyCommand:
-		return list.copyFrom(s, c.From, line, onbuild+"COPY --from")
+		return list.copyFrom(s, c.From, line, classic)
 	case *instructions.RunCommand:
 		for _, mount := range instructions.GetMounts(c) {
-			list.use(s, mount.From, line, onbuild+"RUN --mount=from")
+			if mount.From != scratch {
+				list.use(s, mount.From, line, "RUN --mount=from")
+			}
 		}
 	case *instructions.OnbuildCommand:
-		trigger, err := parseTrigger(c.Expression)
-		if err != nil {
-			return fmt.Errorf("reading the Dockerfile: line %d: ONBUILD: %w", line, err)
+		return list.onbuild(s, c.Expression, line, classic)
+	}
+	return nil
+}
+
+// onbuild reads a trigger. It is bound when it fires, below or in another file:
+// a stage's number means nothing before.
+func (list stages) onbuild(s *stage, expression string, line int, classic bool) error {
+	trigger, err := parseTrigger(expression)
+	if err != nil {
+		return fmt.Errorf("reading the Dockerfile: line %d: ONBUILD: %w", line, err)
+	}
+	if c, ok := trigger.(*instructions.CopyCommand); ok {
+		if _, err := strconv.Atoi(c.From); err == nil {
+			return nil
 		}
-		return list.command(s, trigger, line, "ONBUILD ")
+	}
+	first := len(s.bases)
+	if err := list.command(s, trigger, line, classic); err != nil {
+		return err
+	}
+	for i := range s.bases[first:] {
+		s.bases[first+i].How = "ONBUILD " + s.bases[first+i].How
 	}
 	return nil
 }
 
 // copyFrom reads the source of COPY: a stage by number or name, or an image.
-func (list stages) copyFrom(s *stage, from string, line int, how string) error {
+// The classic builder has no scratch here, and takes an image of that name.
+func (list stages) copyFrom(s *stage, from string, line int, classic bool) error {
+	const how = "COPY --from"
 	if strings.Contains(from, "$") {
 		s.bases = append(s.bases, Base{Line: line, How: how, Text: from, Err: fmt.Errorf("%s takes no variables: give the image a stage of its own, FROM %s AS NAME, and copy from that", how, from)})
+		return nil
+	}
+	if from == scratch && !classic {
 		return nil
 	}
 	number, err := strconv.Atoi(from)
@@ -93,7 +113,6 @@ func (list stages) copyFrom(s *stage, from string, line int, how string) error {
 	if number < 0 || number >= len(list) {
 		return fmt.Errorf("reading the Dockerfile: line %d: %s=%s: no stage above has that number", line, how, from)
 	}
-	s.needs = append(s.needs, number)
 	return nil
 }
 
@@ -102,11 +121,7 @@ func (list stages) use(s *stage, name string, line int, how string) {
 	if name == "" {
 		return
 	}
-	if i, ok := list.find(strings.ToLower(name)); ok {
-		s.needs = append(s.needs, i)
-		return
-	}
-	if name != scratch {
+	if _, ok := list.find(strings.ToLower(name)); !ok {
 		s.bases = append(s.bases, named(name, line, how))
 	}
 }
@@ -133,27 +148,17 @@ func parseTrigger(expression string) (instructions.Command, error) {
 	return instructions.ParseCommand(file.AST.Children[0])
 }
 
-// reach tells which stages are wanted: those that the target needs, itself
-// among them, or all without a target.
-func (list stages) reach(target string) ([]bool, error) {
-	wanted := make([]bool, len(list))
-	if target == "" {
-		for i := range wanted {
-			wanted[i] = true
-		}
-		return wanted, nil
+// target is the last stage that is built. Of several with the name BuildKit
+// builds the last one, and the classic builder stops before that.
+func (list stages) target(name string) (int, error) {
+	if name == "" {
+		return len(list) - 1, nil
 	}
-	last, ok := list.find(strings.ToLower(target))
+	last, ok := list.find(strings.ToLower(name))
 	if !ok {
-		return nil, fmt.Errorf("the Dockerfile has no stage %q: its stages are %s", target, list.names())
+		return 0, fmt.Errorf("the Dockerfile has no stage %q: its stages are %s", name, list.names())
 	}
-	wanted[last] = true
-	for i := last; i >= 0; i-- { // what a stage needs is further up
-		for _, need := range list[i].needs {
-			wanted[need] = wanted[need] || wanted[i]
-		}
-	}
-	return wanted, nil
+	return last, nil
 }
 
 func (list stages) names() string {

@@ -25,6 +25,7 @@ type variables struct {
 	values   env
 	declared map[string]bool
 	unknown  map[string]bool // declared, with a value that is not in values
+	classic  bool
 }
 
 type env map[string]string
@@ -46,7 +47,7 @@ func newVariables(escape rune, args map[string]string, target string) *variables
 		variant = "v7"
 	}
 	platform := strings.TrimSuffix("linux/"+runtime.GOARCH+"/"+variant, "/")
-	values := env{"TARGETSTAGE": target}
+	values := env{targetStage: target}
 	for _, of := range []string{"BUILD", "TARGET"} {
 		values[of+"PLATFORM"] = platform
 		values[of+"OS"] = "linux"
@@ -62,23 +63,78 @@ func newVariables(escape rune, args map[string]string, target string) *variables
 	return &variables{lex: shell.NewLex(escape), args: args, values: values, declared: map[string]bool{}, unknown: map[string]bool{}}
 }
 
+// proxies are the arguments that the classic builder takes undeclared.
+var proxies = []string{
+	"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy",
+	"NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy",
+}
+
+// newClassicVariables knows those of the classic builder, which gives the
+// platform's no value.
+func newClassicVariables(escape rune, args map[string]string) *variables {
+	values := env{}
+	for _, name := range proxies {
+		if value, ok := args[name]; ok && len(value) <= maxWord {
+			values[name] = value
+		}
+	}
+	return &variables{lex: shell.NewLex(escape), args: args, values: values, declared: map[string]bool{}, unknown: map[string]bool{}, classic: true}
+}
+
+// targetStage is a variable that BuildKit has beside the platform's.
+const targetStage = "TARGETSTAGE"
+
+// platformName matches the names of the platform's variables.
+var platformName = regexp.MustCompile(`^(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT)$|^` + targetStage + `$`)
+
+// mayHave reports whether a variable that is without a value here may have one
+// in a build. The classic builder leaves those out that nothing declares.
+func (v *variables) mayHave(name string) bool {
+	return !v.classic || v.declared[name] && !platformName.MatchString(name)
+}
+
 // declare takes in the ARGs before the first FROM. One whose default rests on
-// a value that is not known has no value either.
+// a value that is not known has no value either. In a line with several the
+// classic builder expands all before it takes in any.
 func (v *variables) declare(commands []instructions.ArgCommand) error {
 	for _, cmd := range commands {
-		for _, arg := range cmd.Args {
-			v.declared[arg.Key] = true
-			given, ok := v.args[arg.Key]
-			if !ok && arg.Value == nil {
-				continue
+		together := 1
+		if v.classic {
+			together = max(1, len(cmd.Args))
+		}
+		for args := range slices.Chunk(cmd.Args, together) {
+			if err := v.take(args); err != nil {
+				return fmt.Errorf("reading the Dockerfile: line %d: %w", line(cmd.Location()), err)
 			}
-			if !ok {
-				var err error
-				if given, ok, err = v.byDefault(*arg.Value); err != nil {
-					return fmt.Errorf("reading the Dockerfile: line %d: ARG %s: %w", line(cmd.Location()), arg.Key, err)
-				}
+		}
+	}
+	return nil
+}
+
+// take expands the defaults of ARGs, and then sets all of them.
+func (v *variables) take(args []instructions.KeyValuePairOptional) error {
+	type result struct {
+		value      string
+		known, any bool
+	}
+	results := make([]result, len(args))
+	for i, arg := range args {
+		given, ok := v.args[arg.Key]
+		if !ok && arg.Value == nil {
+			continue
+		}
+		if !ok {
+			var err error
+			if given, ok, err = v.byDefault(*arg.Value); err != nil {
+				return fmt.Errorf("ARG %s: %w", arg.Key, err)
 			}
-			v.set(arg.Key, given, ok && len(given) <= maxWord)
+		}
+		results[i] = result{given, ok && len(given) <= maxWord, true}
+	}
+	for i, arg := range args {
+		v.declared[arg.Key] = true
+		if results[i].any {
+			v.set(arg.Key, results[i].value, results[i].known)
 		}
 	}
 	return nil
@@ -137,7 +193,7 @@ func (v *variables) process(word string) (value string, missing []string, err er
 	}
 	guess := maps.Clone(v.values)
 	for _, name := range bare(word) {
-		if _, unset := got.Unmatched[name]; unset {
+		if _, unset := got.Unmatched[name]; unset && v.mayHave(name) {
 			missing = append(missing, name)
 			guess[name] = "x"
 		}

@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/distribution/reference"
@@ -34,6 +35,7 @@ func checkRegistryTags(ctx context.Context, h *host.Host) ([]stig.Finding, error
 	asking.Go(func() { admin, adminErr = h.DTR.Admin(ctx) })
 	var findings []stig.Finding
 	var repositories, tags, verified int
+	var due []string // tags whose signatures expire soon
 	for listing, err := range h.DTR.ListTags(ctx) {
 		if err != nil {
 			asking.Wait()
@@ -53,6 +55,9 @@ func checkRegistryTags(ctx context.Context, h *host.Host) ([]stig.Finding, error
 			if !f.Expires.IsZero() {
 				verified++
 			}
+			if verifiedHere := !f.Expires.IsZero(); verifiedHere && f.Details != "" && f.Status == stig.NotAFinding {
+				due = append(due, f.Object)
+			}
 		}
 	}
 	summary := stig.Finding{
@@ -60,6 +65,9 @@ func checkRegistryTags(ctx context.Context, h *host.Host) ([]stig.Finding, error
 		Status:   stig.NotAFinding,
 		Details:  fmt.Sprintf("%d tags in %d repositories were read; %d findings stand apart; the signatures of %d tags were verified here, the others stand on DTR's word", tags, repositories, len(findings), verified),
 		Evidence: []stig.Fact{{Source: h.DTR.URL(), Asked: "GET /api/v0/repositories and their tags, all pages", Answer: fmt.Sprintf("%d repositories, %d tags", repositories, tags)}},
+	}
+	if len(due) > 0 {
+		summary.Details += fmt.Sprintf("; %d tags have to be signed again within 14 days (%s): docker stig trust inspect tells by whom", len(due), few(due))
 	}
 	asking.Wait()
 	switch {
@@ -70,6 +78,15 @@ func checkRegistryTags(ctx context.Context, h *host.Host) ([]stig.Finding, error
 		summary.Details += "; this account is no administrator and sees only a part of the registry: sign in as one with --dtr-username"
 	}
 	return append([]stig.Finding{summary}, findings...), nil
+}
+
+// few names the first of many.
+func few(items []string) string {
+	const most = 5
+	if len(items) <= most {
+		return strings.Join(items, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(items[:most], ", "), len(items)-most)
 }
 
 // judgeTag judges one tag, by DTR's word and then, where the policy has a
@@ -112,7 +129,7 @@ func verifyTag(ctx context.Context, h *host.Host, tag dtr.Tag, f stig.Finding) s
 		f.Status, f.Details = stig.Open, trust.Explain(err)
 		return f
 	}
-	f.Expires = signed.Expires
+	f.Expires, f.Details = signed.Expires, strings.TrimPrefix(renewal(signed), "; ")
 	f.Evidence = append(f.Evidence, signedFact(ref, signed))
 	if signed.Digest != digest.Digest(tag.Digest) {
 		f.Status = stig.Open

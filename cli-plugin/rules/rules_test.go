@@ -64,6 +64,15 @@ func (v vouching) Verify(_ context.Context, q trust.Question) (trust.Signed, err
 	return trust.Signed{}, &trust.Error{Reason: trust.Unsigned, Ref: q.Ref}
 }
 
+// An expiring verifier says of every yes that it has to be renewed soon.
+type expiring struct{ vouching }
+
+func (e expiring) Verify(ctx context.Context, q trust.Question) (trust.Signed, error) {
+	signed, err := e.vouching.Verify(ctx, q)
+	signed.RenewBy = time.Date(2026, 12, 24, 8, 0, 0, 0, time.UTC)
+	return signed, err
+}
+
 // newHost is a host with an empty engine and a vendor's package.
 func newHost() *host.Host {
 	return &host.Host{
@@ -122,6 +131,7 @@ func TestVendorSigned(t *testing.T) {
 		"remote engine":             {func(h *host.Host) { h.Package = host.InstalledPackage("ssh://x", nil, time.Now) }, stig.NotReviewed, "cannot see the host"},
 		"engine does not answer":    {func(h *host.Host) { h.Engine = &hosttest.Engine{Err: errors.New("gone")} }, stig.NotReviewed, "gone"},
 		"UCP signed":                {func(h *host.Host) { h.Engine, h.Trust = &hosttest.Engine{Images: ucpHeld}, vendor }, stig.NotAFinding, "digest " + string(signedDigest)},
+		"UCP signed, expires soon":  {func(h *host.Host) { h.Engine, h.Trust = &hosttest.Engine{Images: ucpHeld}, expiring{vendor} }, stig.NotAFinding, "signed again by 2026-12-24"},
 		"UCP, no policy":            {func(h *host.Host) { h.Engine = &hosttest.Engine{Images: ucpHeld} }, stig.NotReviewed, "no policy"},
 		"UCP under no scope":        {func(h *host.Host) { h.Engine, h.Trust = &hosttest.Engine{Images: ucpHeld}, vouching{} }, stig.NotReviewed, "no root key"},
 		"UCP, silent Notary": {func(h *host.Host) {
@@ -201,6 +211,7 @@ func TestRegistryTags(t *testing.T) {
 	}{
 		"all signed, by DTR's word":       {repositories: allSigned, want: stig.NotAFinding, details: "1 tags in 1 repositories"},
 		"all signed, verified":            {repositories: allSigned, trust: vouching{"dtr.example.com/prod/web:1": signedDigest}, want: stig.NotAFinding, details: "signatures of 1 tags were verified here"},
+		"expires soon":                    {repositories: allSigned, trust: expiring{vouching{"dtr.example.com/prod/web:1": signedDigest}}, want: stig.NotAFinding, details: "1 tags have to be signed again within 14 days (dtr.example.com/prod/web:1)"},
 		"signed for other content":        {repositories: allSigned, trust: vouching{"dtr.example.com/prod/web:1": otherDigest}, want: stig.Open, details: "the signers vouch for " + string(otherDigest)},
 		"DTR says signed, Notary says no": {repositories: allSigned, trust: vouching{"dtr.example.com/prod/web:2": otherDigest}, want: stig.Open, details: "unsigned"},
 		"Notary is silent":                {repositories: allSigned, trust: vouching{"dtr.example.com/prod/web:1": ""}, want: stig.NotAFinding, details: "signatures of 0 tags were verified here"},

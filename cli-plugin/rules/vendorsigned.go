@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
@@ -183,11 +184,20 @@ func judgeByVendor(ctx context.Context, h *host.Host, image vendorImage, content
 	}
 	f.Status, f.Expires = stig.NotAFinding, signed.Expires
 	f.Details = fmt.Sprintf("signed tag with digest %s, signed by %s", signed.Digest, strings.Join(signed.Signers, ", "))
+	f.Details += renewal(signed)
 	f.Evidence = []stig.Fact{signedFact(scoped[0].Ref, signed)}
 	if content.IsZero() {
 		f.Details += "; the engine holds no image of that name"
 	}
 	return f
+}
+
+// renewal announces that a signature has to be renewed soon.
+func renewal(signed trust.Signed) string {
+	if signed.RenewBy.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("; it has to be signed again by %s, or its bundle renewed: docker stig trust inspect tells by whom", signed.RenewBy.Format(time.DateOnly))
 }
 
 func policyHint(p host.Product) string {

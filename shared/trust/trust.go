@@ -36,6 +36,10 @@ type Verifier interface {
 type Question struct {
 	Ref     reference.Named
 	Content Content // what the engine holds; zero: the name alone is judged
+
+	// Covering are manifests and lists whose bytes, hashed, are known to name
+	// the digest of Ref: who vouches for one of them vouches for it.
+	Covering []digest.Digest
 }
 
 // A Store is the way an engine keeps images; it decides what an image ID is.
@@ -56,6 +60,10 @@ type Content struct {
 	ID          digest.Digest // the engine's image ID
 	Store       Store
 	RepoDigests []string // as image inspect gives them: "localhost:5000/app@sha256:…"
+
+	// Covering are manifests and lists whose bytes, hashed, are known to name
+	// the content: by its image ID or one of its other digests.
+	Covering []digest.Digest
 }
 
 // IsZero reports whether there is no content to judge.
@@ -63,11 +71,17 @@ func (c Content) IsZero() bool {
 	return c.ID == "" && c.Store == UnknownStore && len(c.RepoDigests) == 0
 }
 
-// Digests are the manifest digests that the engine itself vouches the content
+// Digests are the digests by which the content may be vouched for: its own,
+// and those of what covers it.
+func (c Content) Digests() []digest.Digest {
+	return append(c.Own(), c.Covering...)
+}
+
+// Own are the manifest digests that the engine itself vouches the content
 // has. A containerd store's RepoDigests may name a digest that the content
 // does not have, so there only the ID counts; a graphdriver engine computed
 // its RepoDigests when it pulled or pushed; an unknown store proves nothing.
-func (c Content) Digests() []digest.Digest {
+func (c Content) Own() []digest.Digest {
 	switch c.Store {
 	case ContainerdStore:
 		if c.ID != "" {
@@ -138,7 +152,15 @@ type Signed struct {
 	Expires time.Time // of the first metadata to expire, UTC; zero: never
 	Source  Source
 	Scope   string // the pattern of the policy that decided
+
+	// RenewBy is when somebody has to have signed again, or brought a newer
+	// bundle, if that is within 14 days. What a trust server renews by itself
+	// is not counted while it answers.
+	RenewBy time.Time
 }
+
+// Soon is how long before trust data expires people are told.
+const Soon = 14 * 24 * time.Hour
 
 // A Reason is why an image was not accepted.
 type Reason string

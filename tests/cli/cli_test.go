@@ -29,25 +29,32 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: os.Getenv("STIG_UPDATE_GOLDEN") == "1",
 		Setup:         func(env *testscript.Env) error { return setup(t, env, bin) },
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"asked": asked,
-			"fault": fault,
-		},
+		Cmds: withBundles(t, map[string]func(*testscript.TestScript, bool, []string){
+			"exits":   exits,
+			"asked":   asked,
+			"fault":   fault,
+			"holds":   holds,
+			"publish": publish,
+			"expire":  expire,
+			"policy":  writePolicy,
+			"silence": silence,
+		}),
 	})
 }
 
 // A stage is what a script's programs meet.
 type stage struct {
-	asked *atomic.Int64 // requests that the engine got
-	ucp   *doubles.UCP
+	asked  *atomic.Int64 // requests that the engine got
+	ucp    *doubles.UCP
+	images images // that the engine holds
+	trust  trustServer
 }
 
 type stageKey struct{}
 
 func setup(t *testing.T, env *testscript.Env, bin string) error {
 	t.Helper()
-	s := stage{asked: new(atomic.Int64)}
+	s := stage{asked: new(atomic.Int64), trust: trustServer{t: t}}
 	env.Values[stageKey{}] = &s
 	socket := filepath.Join(env.WorkDir, "e.sock")
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
@@ -93,6 +100,9 @@ func engine(s *stage) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 		answer, ok := answers["/"+path]
+		if !ok {
+			answer, ok = s.images.inspect(path)
+		}
 		switch {
 		case r.URL.Path == "/_ping":
 			_, _ = w.Write([]byte("OK"))

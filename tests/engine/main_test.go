@@ -117,9 +117,15 @@ func (b *bed) stig(t *testing.T, code int, args ...string) output {
 // engine ask it.
 func (b *bed) enforce(t *testing.T) {
 	t.Helper()
+	b.enforceFrom(t, t.TempDir())
+}
+
+// enforceFrom is enforce for a plugin that keeps its state in a folder.
+func (b *bed) enforceFrom(t *testing.T, state string) {
+	t.Helper()
 	socket := filepath.Join(b.PluginSockets(), "docker-stig-authz.sock")
 	plugin := exec.CommandContext(t.Context(), filepath.Join(programs, "docker-stig-authz"), "serve",
-		"--policy", b.PolicyFile(), "--socket", socket, "--state", t.TempDir())
+		"--policy", b.PolicyFile(), "--socket", socket, "--state", state)
 	plugin.Cancel = func() error { return plugin.Process.Signal(os.Interrupt) }
 	var log strings.Builder
 	plugin.Stderr = &log

@@ -69,9 +69,9 @@ func runServe(ctx context.Context, opts serveOptions, log *slog.Logger) error {
 		return err
 	}
 	defer sockets.remove()
-	policies := loader{path: opts.policy, state: opts.state, log: log}
+	policies := &loader{path: opts.policy, state: opts.state, log: log}
 	records := audit.New(log)
-	handler := authz.NewHandler(policies.loadOrFault(), records, log)
+	handler := authz.NewHandler(policies.loadOrFault(stopped), records, log)
 	server := authz.NewServer(handler, log)
 
 	var group errgroup.Group
@@ -87,7 +87,7 @@ func runServe(ctx context.Context, opts serveOptions, log *slog.Logger) error {
 		case err := <-failed:
 			return err
 		case <-reload:
-			reloadPolicy(handler, policies, log)
+			reloadPolicy(stopped, handler, policies, log)
 		case <-stopped.Done():
 			notify(log, daemon.SdNotifyStopping)
 			log.Info("stopping", "passed", records.Passed())
@@ -104,7 +104,7 @@ func serveOn(server *http.Server, listener net.Listener) error {
 }
 
 // reloadPolicy puts a new policy in force, or keeps the last good one.
-func reloadPolicy(handler *authz.Handler, policies loader, log *slog.Logger) {
+func reloadPolicy(ctx context.Context, handler *authz.Handler, policies *loader, log *slog.Logger) {
 	notify(log, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 	defer notify(log, daemon.SdNotifyReady)
 	settings, err := policies.load()
@@ -113,7 +113,7 @@ func reloadPolicy(handler *authz.Handler, policies loader, log *slog.Logger) {
 		return
 	}
 	handler.Use(settings)
-	log.Info("policy in force", "policy", policies.path, "mode", string(settings.Mode))
+	policies.inForce(ctx, settings)
 }
 
 func drain(ctx context.Context, server *http.Server) error {

@@ -15,6 +15,9 @@
 //     the request is sent once more.
 //   - Every exchange, the token's included, ends within Options.Timeout, and
 //     what is read to get a token is bounded.
+//   - A login that a server has refused is not shown to it again for ten
+//     minutes, unless it has been given anew: a daemon that asks every minute
+//     would have the account locked.
 //   - No error and no log line holds a secret: words from a server's answer do
 //     not enter an error, and a Login does not print itself.
 //
@@ -44,10 +47,11 @@ const hub = "registry-1.docker.io"
 
 // Options configure Clients.
 type Options struct {
-	Credentials Credentials   // nil: nobody logs in
-	CertDirs    []string      // folders with HOST[:PORT]/ca.crt, client.cert and client.key
-	Timeout     time.Duration // of a request, from its start to the last byte of the answer; zero: 30 s
-	UserAgent   string        // empty: Go's own
+	Credentials Credentials      // nil: nobody logs in
+	CertDirs    []string         // folders with HOST[:PORT]/ca.crt, client.cert and client.key
+	Timeout     time.Duration    // of a request, from its start to the last byte of the answer; zero: 30 s
+	UserAgent   string           // empty: Go's own
+	Now         func() time.Time // the clock by which a refused login is kept back; nil: time.Now
 }
 
 // Clients makes HTTP clients that share connections and tokens. It is safe
@@ -56,6 +60,7 @@ type Clients struct {
 	opts        Options
 	connections connections
 	sessions    sessions
+	accounts    accounts
 	logins      singleflight.Group
 }
 
@@ -64,8 +69,12 @@ func New(opts Options) *Clients {
 	if opts.Timeout <= 0 {
 		opts.Timeout = defaultTimeout
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	return &Clients{
 		opts:        opts,
+		accounts:    accounts{now: opts.Now},
 		connections: connections{dirs: opts.CertDirs, timeout: opts.Timeout},
 	}
 }

@@ -18,6 +18,10 @@ var (
 	ErrNoLogin = errors.New("no login")
 	// ErrLoginRefused says that a server was shown a login and did not take it.
 	ErrLoginRefused = errors.New("login refused")
+	// ErrTokenRefused is the ErrLoginRefused of a server that does not take the
+	// token which a token server gave for the login: name and password are
+	// right, as far as can be told, and open something else.
+	ErrTokenRefused = fmt.Errorf("%w: its token opens nothing there", ErrLoginRefused)
 )
 
 // An Error is a server that gave no answer, or did not let us in. Its text is

@@ -42,6 +42,7 @@ type File struct {
 	mu   sync.Mutex
 	seen fs.FileInfo // of what was read
 	kept sealed[*authFile]
+	news int // how often it was read
 }
 
 // OpenFile names the file. It reads nothing.
@@ -99,7 +100,15 @@ func (f *File) read() (*authFile, error) {
 		return nil, err
 	}
 	f.seen, f.kept = info, seal(kept)
+	f.news++
 	return kept, nil
+}
+
+// revision tells one content of the file from the next.
+func (f *File) revision() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.news
 }
 
 func sameState(a, b fs.FileInfo) bool {

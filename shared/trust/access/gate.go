@@ -42,7 +42,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, plain, err := g.send(req, used, header, until)
+	resp, plain, err := g.try(req, used, header, until)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -52,7 +52,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, _, err = g.send(req, now, header, until)
+	resp, _, err = g.try(req, now, header, until)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -85,6 +85,9 @@ func (g *gate) remembered(ctx context.Context, until *time.Time) (*session, stri
 func (g *gate) open(ctx context.Context, asked []challenge.Challenge, used *session, plain bool, until *time.Time) (*session, string, error) {
 	login, err := g.login(ctx, plain, until)
 	if err != nil {
+		return nil, "", err
+	}
+	if err := g.showing(g.host, login).held(); err != nil {
 		return nil, "", err
 	}
 	s, err := g.clients.sessions.renew(g.entry, used, func(current *session) (*session, error) {
@@ -132,6 +135,31 @@ func (g *gate) login(ctx context.Context, plain bool, until *time.Time) (Login, 
 	}
 }
 
+// try sends a request with what a session writes into it, which is the login
+// itself by basic authentication.
+func (g *gate) try(req *http.Request, s *session, header string, until time.Time) (resp *http.Response, plain bool, err error) {
+	if s == nil || s.scheme != basic {
+		return g.send(req, s, header, until)
+	}
+	ctx, cancel := context.WithDeadline(req.Context(), until)
+	defer cancel()
+	shown := g.showing(g.host, s.login())
+	if err := shown.begin(ctx, g.peer); err != nil {
+		return nil, false, err
+	}
+	defer shown.end()
+	resp, plain, err = g.send(req, s, header, until)
+	switch {
+	case err != nil || plain || shown == nil: // nobody has seen it
+	case resp.StatusCode == http.StatusUnauthorized:
+		shown.refuseBasic(g.refusal(s), s.opened.Load())
+	case resp.StatusCode < http.StatusBadRequest || resp.StatusCode == http.StatusNotFound:
+		shown.taken()
+		s.opened.Store(true)
+	}
+	return resp, plain, err
+}
+
 // send makes one exchange with the gate's own host. It reports whether plain
 // HTTP was spoken, over which only that passes which was got over plain HTTP.
 func (g *gate) send(req *http.Request, s *session, header string, until time.Time) (resp *http.Response, plain bool, err error) {
@@ -160,15 +188,34 @@ func answersPlainly(err error) bool {
 
 // stillShut is a 401 although what was asked for has been shown.
 func (g *gate) stillShut(s *session) error {
-	switch {
-	case s.login() == (Login{}):
+	if s.login() == (Login{}) {
 		return g.shut(s.login(), s.plain)
-	case s.scheme == basic:
-		how := loginCommand(g.clients.opts.Credentials, g.entry.domain)
-		return g.peer.failed(ErrLoginRefused, "it refuses the login for %s (401): is the password still right? %s", g.entry.domain, how)
-	default:
-		return g.peer.failed(ErrLoginRefused, "after the login for %s, and with a token of %s, it still answers 401; may this login read %s, and does the server trust that token server?",
-			g.entry.domain, s.tokens.name, g.entry.repository)
+	}
+	r := g.refusal(s)
+	if s.scheme == bearer {
+		// There are token servers that give everybody a token, and let a wrong
+		// password count all the same.
+		g.showing(g.host, s.login()).refuse(r, false)
+	}
+	return r.failed()
+}
+
+// refusal is what a 401 means after all has been shown.
+func (g *gate) refusal(s *session) *refusal {
+	if s.scheme == basic {
+		return refusesLogin(g.peer, g.entry.domain, http.StatusUnauthorized, g.clients.opts.Credentials)
+	}
+	return &refusal{
+		peer: g.peer, err: ErrTokenRefused, what: fmt.Sprintf("after the login for %s, and with a token of %s, it still answers 401", g.entry.domain, s.tokens.name),
+		hint: fmt.Sprintf("; may this login read %s, and does the server trust that token server?", g.entry.repository),
+	}
+}
+
+// refusesLogin is a server that does not take a login at all.
+func refusesLogin(p peer, domain string, code int, from Credentials) *refusal {
+	return &refusal{
+		peer: p, err: ErrLoginRefused, what: fmt.Sprintf("it refuses the login for %s (%d)", domain, code),
+		hint: ": is the password still right? " + loginCommand(from, domain),
 	}
 }
 

@@ -149,3 +149,33 @@ func readClean(t *testing.T, raw []byte) map[string]any {
 	}
 	return parsed
 }
+
+// TestRefusalsAreBounded: names of repositories come from outside, and must
+// not push out what holds for all of them.
+func TestRefusalsAreBounded(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := New(Options{Now: func() time.Time { return now }})
+	show := func(host, repository string) *showing {
+		g := &gate{clients: c, entry: entry{domain: "example.com", repository: repository}}
+		return g.showing(host, Login{Username: "alice"})
+	}
+	show("host", "first").refuse(&refusal{err: ErrLoginRefused}, true)
+	for i := range maxRefused + 100 {
+		s := show("host", fmt.Sprint(i))
+		s.refuse(&refusal{err: ErrLoginRefused}, false)
+		if err := s.held(); !errors.Is(err, ErrLoginRefused) {
+			t.Fatalf("what came last is not kept: %v", err)
+		}
+	}
+	last := show("host", "never seen")
+	if err := last.held(); !errors.Is(err, ErrLoginRefused) || len(last.standing.refused) != maxRefused {
+		t.Errorf("%d refusals are kept, want %d, with that for all (%v)", len(last.standing.refused), maxRefused, err)
+	}
+	for i := range maxAccounts + 10 {
+		show(fmt.Sprintf("host-%d", i), "").refuse(&refusal{err: ErrLoginRefused}, true)
+	}
+	if len(c.accounts.open) != maxAccounts {
+		t.Errorf("%d hosts are remembered, want %d", len(c.accounts.open), maxAccounts)
+	}
+}

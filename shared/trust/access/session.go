@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/docker/distribution/registry/client/auth"
 	"github.com/docker/distribution/registry/client/auth/challenge"
@@ -46,6 +47,7 @@ type session struct {
 	params  map[string]string
 	handler auth.AuthenticationHandler
 	refusal func() error // for want of a name and a password
+	opened  atomic.Bool  // by basic authentication, once at least
 	forget  func()       // once it fails: the server may have changed whom it names
 	flight  singleflight.Group
 }

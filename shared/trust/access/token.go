@@ -2,7 +2,9 @@ package access
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -27,6 +29,7 @@ type tokenSource struct {
 	peer    peer
 	login   sealed[Login]
 	domain  string
+	showing func() *showing // of the login to the realm
 }
 
 // tokenSource of a realm trusts the certificates that the gate's host has;
@@ -35,6 +38,7 @@ func (g *gate) tokenSource(realm *url.URL, login Login) *tokenSource {
 	t := &tokenSource{
 		clients: g.clients, realm: realm, login: seal(login), domain: g.entry.domain,
 		route: g.entry.route, peer: g.clients.tokenServer(realm, g.peer),
+		showing: func() *showing { return g.showing(realm.Host, login) },
 	}
 	if realm.Host != g.host {
 		t.route = route{host: realm.Host, ca: g.entry.route.ca, namedBy: g.host}
@@ -48,6 +52,13 @@ func (t *tokenSource) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, t.peer.failed(nil, "it redirects to %s; a login is not sent there: see the realm in the configuration of the server that names it", origin(req.URL))
 	}
 	until := time.Now().Add(min(t.clients.opts.Timeout, tokenTimeout))
+	ctx, cancel := context.WithDeadline(req.Context(), until)
+	defer cancel()
+	shown := t.showing()
+	if err := shown.begin(ctx, t.peer); err != nil {
+		return nil, err
+	}
+	defer shown.end()
 	resp, err := t.clients.send(req, t.route, t.peer, until)
 	if err != nil {
 		return nil, err
@@ -57,9 +68,14 @@ func (t *tokenSource) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody // the handler's client comes back with where it leads
 		return resp, nil
 	}
+	if r := t.refusal(resp.StatusCode); r != nil {
+		shown.refuse(r, resp.StatusCode != http.StatusForbidden)
+		return nil, r.failed()
+	}
 	if err := t.statusError(resp.StatusCode); err != nil {
 		return nil, err
 	}
+	shown.taken()
 	raw, err := t.read(resp)
 	if err != nil {
 		return nil, err
@@ -68,17 +84,27 @@ func (t *tokenSource) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func (t *tokenSource) statusError(code int) error {
-	how := loginCommand(t.clients.opts.Credentials, t.domain)
+// refusal is an answer that does not take the login: nil if it is another.
+func (t *tokenSource) refusal(code int) *refusal {
 	switch {
-	case code == http.StatusOK:
+	case t.login() == (Login{}):
 		return nil
-	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && t.login() == (Login{}):
-		return t.peer.failed(ErrNoLogin, "it wants a login (%d), and there is none here for %s; %s", code, t.domain, how)
 	case code == http.StatusUnauthorized, code == http.StatusBadRequest && t.login().IdentityToken != "": // RFC 6749, 5.2: invalid_grant
-		return t.peer.failed(ErrLoginRefused, "it refuses the login for %s (%d): is the password still right? %s", t.domain, code, how)
+		return refusesLogin(t.peer, t.domain, code, t.clients.opts.Credentials)
 	case code == http.StatusForbidden:
-		return t.peer.failed(ErrLoginRefused, "it gives the login for %s no token (%d); may it read this repository?", t.domain, code)
+		return &refusal{peer: t.peer, err: ErrLoginRefused, what: fmt.Sprintf("it gives the login for %s no token (%d)", t.domain, code), hint: "; may it read this repository?"}
+	default:
+		return nil
+	}
+}
+
+// statusError is any other answer without a token.
+func (t *tokenSource) statusError(code int) error {
+	switch code {
+	case http.StatusOK:
+		return nil
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return t.peer.failed(ErrNoLogin, "it wants a login (%d), and there is none here for %s; %s", code, t.domain, loginCommand(t.clients.opts.Credentials, t.domain))
 	default:
 		return t.peer.failed(nil, "it answers %d %s; see its log", code, http.StatusText(code))
 	}

@@ -27,6 +27,12 @@ func BenchmarkParents(b *testing.B) {
 			l.Parents(d)
 		}
 	})
+	b.Run("has", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			l.Has(d)
+		}
+	})
 	b.Run("unknown", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

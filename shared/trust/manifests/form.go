@@ -10,8 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is the deepest nesting that is read; manifests have five levels.
-const maxDepth = 16
+// Bounds that hold before anything is made of the document: four megabytes of
+// "{}," would become a hundred times as much.
+const (
+	maxDepth  = 16                  // levels; manifests have five
+	maxValues = 64 * maxDescriptors // in one document; a descriptor with a platform and annotations has 20
+)
 
 // A shape is an object whose members have a meaning: by name, the shape of
 // the objects in it; nil where nothing below is read. encoding/json takes a
@@ -34,8 +38,9 @@ var (
 )
 
 // checkForm wants one JSON object with no member twice in any object, no
-// member that differs from a known one by case alone, and bounded nesting. It returns the names of the object's members.
-func checkForm(raw []byte) ([]string, error) {
+// member that differs from a known one by case alone, and bounded nesting,
+// descriptors and values. It returns the names of the object's members.
+func checkForm(raw []byte) (map[string]bool, error) {
 	if !utf8.Valid(raw) {
 		return nil, errors.New("it is not UTF-8")
 	}
@@ -44,7 +49,8 @@ func checkForm(raw []byte) ([]string, error) {
 	if first, err := decoder.Token(); err != nil || first != json.Delim('{') {
 		return nil, errors.Join(errors.New("it is no JSON object"), err)
 	}
-	members, err := form{decoder}.object(documentShape, 1)
+	f := form{decoder: decoder}
+	members, err := f.object(documentShape, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -55,10 +61,12 @@ func checkForm(raw []byte) ([]string, error) {
 }
 
 // A form walks through JSON by its tokens.
-type form struct{ decoder *json.Decoder }
+type form struct {
+	decoder *json.Decoder
+	values  int // seen so far
+}
 
-func (f form) object(s shape, depth int) ([]string, error) {
-	var members []string
+func (f *form) object(s shape, depth int) (map[string]bool, error) {
 	seen := map[string]bool{}
 	for f.decoder.More() {
 		token, err := f.decoder.Token()
@@ -70,7 +78,6 @@ func (f form) object(s shape, depth int) ([]string, error) {
 			return nil, fmt.Errorf("member %.40q stands twice in one object", name)
 		}
 		seen[name] = true
-		members = append(members, name)
 		below, known := s[name]
 		if twin := s.twin(name); !known && twin != "" {
 			return nil, fmt.Errorf("its member %.40q would be taken for %q by some", name, twin)
@@ -80,11 +87,14 @@ func (f form) object(s shape, depth int) ([]string, error) {
 		}
 	}
 	_, err := f.decoder.Token()
-	return members, err
+	return seen, err
 }
 
-func (f form) list(s shape, depth int) error {
-	for f.decoder.More() {
+func (f *form) list(s shape, depth int) error {
+	for n := 1; f.decoder.More(); n++ {
+		if s != nil && n > maxDescriptors {
+			return fmt.Errorf("a list in it has more than the %d descriptors that are read", maxDescriptors)
+		}
 		if err := f.value(s, depth); err != nil {
 			return err
 		}
@@ -93,11 +103,14 @@ func (f form) list(s shape, depth int) error {
 	return err
 }
 
-func (f form) value(s shape, depth int) error {
+func (f *form) value(s shape, depth int) error {
 	token, err := f.decoder.Token()
+	f.values++
 	switch {
 	case err != nil:
 		return err
+	case f.values > maxValues:
+		return fmt.Errorf("it has more than the %d values that are read", maxValues)
 	case depth >= maxDepth:
 		return fmt.Errorf("it is nested deeper than %d levels", maxDepth)
 	case token == json.Delim('{'):

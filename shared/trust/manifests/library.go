@@ -59,7 +59,8 @@ type Library struct {
 	raw   map[sum][]byte // in memory only
 }
 
-// ErrFull says that the library has reached its bounds.
+// ErrFull says that the library has reached its bounds. An error of Add is
+// ErrFull (errors.Is) in this case and no other: a full disk is none.
 var ErrFull = errors.New("the library of manifests is full")
 
 // Open is New for a folder; "" keeps the documents in memory. It reads
@@ -85,7 +86,8 @@ func New(o Options) *Library {
 	return l
 }
 
-// Add takes a manifest or list in, if Parse accepts it, and gives its digest.
+// Add takes a manifest or list in, if Parse accepts it, and gives its digest;
+// the error is ErrFull if there is no room. One that is known already has room.
 // The file is there when it returns, whole, also after a crash.
 func (l *Library) Add(raw []byte) (digest.Digest, error) {
 	m, err := Parse(raw)
@@ -167,6 +169,15 @@ func (l *Library) Get(d digest.Digest) ([]byte, error) {
 		return nil, fmt.Errorf("reading manifest %s: %w: remove %s, and add it again", d, errDamaged, l.path(d))
 	}
 	return raw, nil
+}
+
+// Has reports whether a manifest or list is known. It answers from memory,
+// and reads and hashes nothing: whoever needs the bytes asks Get, which may
+// still find the file gone or damaged.
+func (l *Library) Has(d digest.Digest) bool {
+	l.notice()
+	s, ok := sumOf(d)
+	return ok && l.knows(s)
 }
 
 // Parents gives the digests of all documents known to name d: the manifests

@@ -128,6 +128,52 @@ func TestGet(t *testing.T) {
 	}
 }
 
+func TestHas(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a, b, c := image("a"), image("b"), image("c")
+	now := &clock{now: time.Unix(1_800_000_000, 0)}
+	onDisk := manifests.New(manifests.Options{Dir: dir, MaxManifests: 2, Now: now.Now})
+	inMemory := manifests.New(manifests.Options{MaxManifests: 2})
+	for where, l := range map[string]*manifests.Library{"memory": inMemory, "disk": onDisk} {
+		if l.Has(digest.FromBytes(a)) {
+			t.Errorf("%s: has a document before Add", where)
+		}
+		add(t, l, a, list(b))
+		if _, err := l.Add(c); !errors.Is(err, manifests.ErrFull) {
+			t.Errorf("%s: a third: %v", where, err)
+		}
+		for d, want := range map[digest.Digest]bool{
+			digest.FromBytes(a):       true,
+			digest.FromBytes(list(b)): true,
+			digest.FromBytes(b):       false, // named by a list, and not there
+			digest.FromBytes(c):       false, // no room for it
+			config("a"):               false,
+			"":                        false,
+			digest.Digest("sha256:" + strings.ToUpper(digest.FromBytes(a).Encoded())): false,
+			digest.SHA512.FromBytes(a): false,
+		} {
+			if got := l.Has(d); got != want {
+				t.Errorf("%s: Has(%s) = %v", where, d, got)
+			}
+		}
+	}
+
+	// It follows the folder, and reads no file again.
+	write(t, dir, digest.FromBytes(a).Encoded(), c)
+	now.move(2 * time.Second)
+	if !onDisk.Has(digest.FromBytes(a)) {
+		t.Error("a question read the file")
+	}
+	if err := os.Remove(filepath.Join(dir, "sha256", digest.FromBytes(a).Encoded())); err != nil {
+		t.Fatal(err)
+	}
+	now.move(2 * time.Second)
+	if onDisk.Has(digest.FromBytes(a)) {
+		t.Error("has a document whose file was removed")
+	}
+}
+
 func write(tb testing.TB, dir, name string, raw []byte) {
 	tb.Helper()
 	if err := os.MkdirAll(filepath.Join(dir, "sha256"), 0o700); err != nil {

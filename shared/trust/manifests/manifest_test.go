@@ -3,6 +3,7 @@ package manifests_test
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -95,7 +96,10 @@ func TestParse(t *testing.T) {
 		"negative size":             {raw: `{"schemaVersion":2,"config":` + strings.Replace(c, "7}", "-7}", 1) + `,"layers":[]}`, err: "size"},
 		"null entry":                {raw: `{"schemaVersion":2,"manifests":[null]}`, err: "no sha256"},
 		"entry without media type":  {raw: string(listOf(descriptor("", config("a")))), err: "without a media type"},
-		"more entries than read":    {raw: string(listOf(strings.Split(strings.Repeat(c+"|", 1025), "|")[:1025]...)), err: "1025"},
+		"more entries than read":    {raw: string(listOf(strings.Split(strings.Repeat(c+"|", 1025), "|")[:1025]...)), err: "more than the 1024 descriptors"},
+		"as many as are read":       {raw: string(listOf(strings.Split(strings.Repeat(c+"|", 1024), "|")[:1024]...)), list: true},
+		"more layers than read":     {raw: `{"schemaVersion":2,"config":` + c + `,"layers":[` + strings.Repeat("null,", 1024) + `null]}`, err: "more than the 1024 descriptors"},
+		"more values than read":     {raw: `{"schemaVersion":2,"manifests":[],"annotations":[` + strings.Repeat("[],", 1<<16) + `[]]}`, err: "more than the 65536 values"},
 		"longer than a registry's":  {raw: `{"a":"` + strings.Repeat("a", manifests.MaxSize) + `"}`, err: "4 MiB"},
 		"artifact of an old schema": {raw: `{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","schemaVersion":2,"blobs":[]}`, err: "neither"},
 	}
@@ -110,6 +114,53 @@ func TestParse(t *testing.T) {
 				t.Errorf("IsList is %v", m.IsList())
 			}
 		})
+	}
+}
+
+// TestParseMemory holds that four megabytes become no more than some tens, in
+// whatever form they come.
+func TestParseMemory(t *testing.T) {
+	fill := func(head, element, tail string) []byte {
+		return []byte(head + strings.Repeat(element, (manifests.MaxSize-len(head)-len(tail))/len(element)) + tail)
+	}
+	var annotations, members strings.Builder
+	for i := range 65_000 {
+		fmt.Fprintf(&annotations, `"%050d":"",`, i)
+	}
+	for i := range 350_000 {
+		fmt.Fprintf(&members, `"%x":0,`, i)
+	}
+	honest := strings.Repeat(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"`+config("a").String()+
+		`","size":1234,"platform":{"architecture":"arm64","os":"linux","variant":"v8"},"annotations":{"a":"b","c":"d"}},`, 999)
+	cases := map[string]struct {
+		raw  []byte
+		most uint64 // bytes that may be allocated
+		ok   bool
+	}{
+		"layers":        {raw: fill(`{"schemaVersion":2,"config":{},"layers":[`, "{},", "{}]}"), most: 1 << 20},
+		"entries":       {raw: fill(`{"schemaVersion":2,"manifests":[`, "null,", "null]}"), most: 1 << 20},
+		"in a subject":  {raw: fill(`{"schemaVersion":2,"manifests":[],"subject":[`, "[],", "[]]}"), most: 1 << 20},
+		"addresses":     {raw: fill(`{"schemaVersion":2,"config":{"urls":[`, `"",`, `""]},"layers":[]}`), most: 8 << 20},
+		"elsewhere":     {raw: fill(`{"schemaVersion":2,"manifests":[],"x":[`, "{},", "{}]}"), most: 8 << 20},
+		"depth":         {raw: fill(`{"schemaVersion":2,"manifests":[],"x":`, "[", "}"), most: 1 << 20},
+		"members":       {raw: []byte("{" + members.String() + `"z":0}`), most: 32 << 20},
+		"annotations":   {raw: []byte(`{"schemaVersion":2,"manifests":[{"mediaType":"a","digest":"` + config("a").String() + `","size":1,"annotations":{` + annotations.String() + `"z":""}}]}`), most: 64 << 20, ok: true},
+		"data":          {raw: fill(`{"schemaVersion":2,"manifests":[{"mediaType":"a","digest":"`+config("a").String()+`","size":1,"data":"`, "AAAA", `"}]}`), most: 64 << 20, ok: true},
+		"an honest one": {raw: []byte(`{"schemaVersion":2,"manifests":[` + strings.TrimSuffix(honest, ",") + `]}`), most: 8 << 20, ok: true},
+	}
+	for name, c := range cases {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := manifests.Parse(c.raw)
+		runtime.ReadMemStats(&after)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: Parse gives the error %v", name, err)
+		}
+		got := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d KiB for %d KiB: %v", name, got>>10, len(c.raw)>>10, err)
+		if got > c.most {
+			t.Errorf("%s: %d KiB are allocated for %d KiB, %d may be", name, got>>10, len(c.raw)>>10, c.most>>10)
+		}
 	}
 }
 

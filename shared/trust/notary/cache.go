@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
+	"time"
 
+	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/google/renameio/v2"
 	"github.com/opencontainers/go-digest"
 	"github.com/theupdateframework/notary/tuf"
@@ -37,10 +38,12 @@ func openCache(dir string, gun data.GUN) cache {
 // it: the roots from the pinned one to the current, and the other roles. Read
 // from disk it is untrusted again, and verified like a server's answer.
 type copyOf struct {
-	GUN      data.GUN                 `json:"gun"`
-	Roots    [][]byte                 `json:"roots"`
-	Roles    map[data.RoleName][]byte `json:"roles"`
-	Versions map[data.RoleName]int    `json:"versions"` // the highest that verified; they never fall
+	GUN    data.GUN                 `json:"gun"`
+	Roots  [][]byte                 `json:"roots"`
+	Roles  map[data.RoleName][]byte `json:"roles"`
+	Floors map[data.RoleName]floor  `json:"floors"`
+	Source trust.Source             `json:"source,omitempty"` // Bundle if it was imported, and no server has confirmed it since
+	Seen   time.Time                `json:"seen"`             // the clock, when this was last found fresh
 }
 
 func (c cache) read() (copyOf, error) {
@@ -56,23 +59,22 @@ func (c cache) read() (copyOf, error) {
 		return kept, err
 	}
 	if err := json.Unmarshal(raw, &kept); err != nil {
-		return copyOf{}, fmt.Errorf("%s: %w", c.path, err)
+		return copyOf{}, fmt.Errorf("%w: %s: %w", errCorrupt, c.path, err)
 	}
 	if kept.GUN != c.gun {
-		return copyOf{}, fmt.Errorf("%s is of %s", c.path, kept.GUN)
+		return copyOf{}, fmt.Errorf("%w: %s is of %s", errCorrupt, c.path, kept.GUN)
 	}
 	return kept, nil
 }
+
+// errCorrupt says that a file does not hold what was once written to it.
+var errCorrupt = errors.New("it is damaged")
 
 func (c cache) write(kept copyOf) error {
 	if c.path == "" {
 		return nil
 	}
 	kept.GUN = c.gun
-	raw, err := json.Marshal(kept)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
 		return err
 	}
@@ -81,10 +83,18 @@ func (c cache) write(kept copyOf) error {
 		return err
 	}
 	defer unlock()
-	if there, err := c.read(); err == nil && there.overtakes(kept) {
-		return errOvertaken
+	if there, err := c.read(); err == nil {
+		if there.overtakes(kept) {
+			return errOvertaken
+		}
+		kept = kept.beside(there)
 	}
-	return renameio.WriteFile(c.path, raw, 0o600)
+	raw, err := json.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	// Its own folder is known to be on the same file system.
+	return renameio.WriteFile(c.path, raw, 0o600, renameio.WithTempDir(filepath.Dir(c.path)))
 }
 
 // errOvertaken says that another process has kept newer data.
@@ -101,46 +111,6 @@ func (c cache) lock() (unlock func(), err error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return func() { _ = file.Close() }, nil // closing unlocks
-}
-
-// overtakes reports whether a copy has seen a higher version of any role.
-func (kept copyOf) overtakes(other copyOf) bool {
-	for role, version := range kept.Versions {
-		if version > other.Versions[role] {
-			return true
-		}
-	}
-	return false
-}
-
-// newer is the copy with the later timestamp, with the highest versions that
-// either has seen.
-func (kept copyOf) newer(other copyOf) copyOf {
-	if other.Versions[data.CanonicalTimestampRole] > kept.Versions[data.CanonicalTimestampRole] {
-		kept, other = other, kept
-	}
-	versions := maps.Clone(kept.Versions)
-	if versions == nil {
-		versions = map[data.RoleName]int{}
-	}
-	for role, version := range other.Versions {
-		versions[role] = max(version, versions[role])
-	}
-	kept.Versions = versions
-	return kept
-}
-
-// with is the copy after an update. What the update did not read stays as it
-// was.
-func (kept copyOf) with(roots [][]byte, roles map[data.RoleName][]byte, versions map[data.RoleName]int) copyOf {
-	merged := copyOf{GUN: kept.GUN, Roots: roots, Roles: map[data.RoleName][]byte{}, Versions: map[data.RoleName]int{}}
-	maps.Copy(merged.Roles, kept.Roles)
-	maps.Copy(merged.Roles, roles)
-	maps.Copy(merged.Versions, kept.Versions)
-	for role, version := range versions {
-		merged.Versions[role] = max(version, kept.Versions[role])
-	}
-	return merged
 }
 
 func (kept copyOf) root(_ context.Context, version int) ([]byte, error) {

@@ -16,35 +16,49 @@ import (
 
 // answer judges a question about verified, fresh metadata.
 func (x *index) answer(q trust.Question, s Scope, now time.Time) (trust.Signed, error) {
-	want := wanted(q)
+	want := x.wanted(q)
 	d, err := x.decide(want, s)
 	if err != nil {
 		return trust.Signed{}, err
 	}
-	signed := trust.Signed{Digest: d.digest, Method: trust.DCT, Source: x.source, Scope: s.Pattern, Signers: x.signers(want, d.digest), Expires: x.expires(s)}
-	involved := slices.Clone(x.signed)
+	signed := trust.Signed{Digest: d.digest, Method: trust.DCT, Source: x.source, Scope: s.Pattern, Signers: x.signedBy(want, d.digest), Expires: x.expires(s)}
 	for _, name := range d.consulted {
 		if err := x.usable(name, s, now); err != nil {
 			return trust.Signed{}, err
 		}
-		involved = slices.Concat(involved, x.roles[name].keys, x.roles[name].above)
 		if x.roles[name].expires.Before(signed.Expires) {
 			signed.Expires = x.roles[name].expires
 		}
 	}
 	for _, name := range d.by {
-		signed.KeyIDs = append(signed.KeyIDs, slices.Concat(x.roles[name].keys...)...)
+		signed.KeyIDs = append(signed.KeyIDs, x.roles[name].keyIDs...)
 	}
-	slices.Sort(signed.KeyIDs)
-	signed.KeyIDs = slices.Compact(signed.KeyIDs)
-	if key, found := firstCommon(slices.Concat(involved...), s.RevokedKeys); found {
+	if len(d.by) > 1 {
+		slices.Sort(signed.KeyIDs)
+		signed.KeyIDs = slices.Compact(signed.KeyIDs)
+	}
+	if key, found := x.revoked(d.consulted, s); found {
 		return trust.Signed{}, refuse(trust.Revoked, d.by[0], fmt.Errorf("key %s, which signed for it, is revoked by the policy", key))
 	}
 	if !q.Content.IsZero() && !q.Content.Is(d.digest) {
 		return trust.Signed{}, refuse(trust.DigestMismatch, d.by[0], mismatch(q.Content, d.digest))
 	}
 	signed.Expires = signed.Expires.UTC()
+	signed.RenewBy = x.renewBy(d.consulted, s, now)
 	return signed, nil
+}
+
+// revoked finds a key that the policy withdraws among all that a decision of
+// these roles rests on.
+func (x *index) revoked(consulted []data.RoleName, s Scope) (string, bool) {
+	if len(s.RevokedKeys) == 0 {
+		return "", false
+	}
+	involved := slices.Clone(x.signed)
+	for _, name := range consulted {
+		involved = slices.Concat(involved, x.roles[name].keys, x.roles[name].above)
+	}
+	return firstCommon(slices.Concat(involved...), s.RevokedKeys)
 }
 
 func mismatch(c trust.Content, want digest.Digest) error {
@@ -60,14 +74,42 @@ type want struct {
 	digests []digest.Digest // the first of these, under any tag
 }
 
-func wanted(q trust.Question) want {
+func (x *index) wanted(q trust.Question) want {
 	if digested, ok := q.Ref.(reference.Digested); ok {
-		return want{digests: []digest.Digest{digested.Digest()}}
+		return want{digests: x.listed(append([]digest.Digest{digested.Digest()}, q.Covering...))}
 	}
 	if tagged, ok := q.Ref.(reference.Tagged); ok {
 		return want{tag: tagged.Tag()}
 	}
-	return want{digests: q.Content.Digests()}
+	return want{digests: x.listed(q.Content.Digests())}
+}
+
+// listed drops the digests that no role lists, in one pass: a question may
+// bring thousands. The first stays, to be named in the refusal.
+func (x *index) listed(digests []digest.Digest) []digest.Digest {
+	if len(digests) < 2 {
+		return digests
+	}
+	asked := make(map[sum]bool, len(digests))
+	for _, dgst := range digests {
+		if s, ok := sumOf(dgst); ok {
+			asked[s] = false
+		}
+	}
+	for _, r := range x.roles {
+		for _, s := range r.targets {
+			if _, ok := asked[s]; ok {
+				asked[s] = true
+			}
+		}
+	}
+	kept := digests[:1:1]
+	for _, dgst := range digests[1:] {
+		if s, ok := sumOf(dgst); ok && asked[s] {
+			kept = append(kept, dgst)
+		}
+	}
+	return kept
 }
 
 // each gives the wants of one tag or digest that this one is made of.
@@ -85,20 +127,39 @@ func (w want) each() []want {
 // in looks a want up among targets, those apart that another role shadows.
 func (w want) in(r *role, shadow *role) (digest.Digest, bool) {
 	if w.tag != "" {
-		dgst, ok := r.targets[w.tag]
-		return dgst, ok
-	}
-	for tag, dgst := range r.targets {
-		if shadow != nil {
-			if _, shadowed := shadow.targets[tag]; shadowed {
-				continue
-			}
+		found, ok := r.targets[w.tag]
+		if !ok {
+			return "", false
 		}
-		if slices.Contains(w.digests, dgst) {
+		return found.digest(), true
+	}
+	for _, dgst := range w.digests {
+		if r.lists(dgst, shadow) {
 			return dgst, true
 		}
 	}
 	return "", false
+}
+
+// lists reports whether a digest stands under any tag, those apart that
+// another role shadows.
+func (r *role) lists(dgst digest.Digest, shadow *role) bool {
+	want, ok := sumOf(dgst)
+	if !ok {
+		return false
+	}
+	for tag, found := range r.targets {
+		if found != want {
+			continue
+		}
+		if shadow == nil {
+			return true
+		}
+		if _, shadowed := shadow.targets[tag]; !shadowed {
+			return true
+		}
+	}
+	return false
 }
 
 // String says what was looked for, in words that end a sentence.
@@ -209,14 +270,11 @@ func (x *index) usable(name data.RoleName, s Scope, now time.Time) error {
 	return nil
 }
 
-// signers names the delegations that list the same digest, as docker trust
+// signedBy names the delegations that list the same digest, as docker trust
 // inspect does; a tag that only the repository's own key signed has none.
-func (x *index) signers(w want, dgst digest.Digest) []string {
+func (x *index) signedBy(w want, dgst digest.Digest) []string {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(x.roles)) {
-		if name == releases || name == data.CanonicalTargetsRole {
-			continue
-		}
+	for _, name := range x.signers {
 		if got, ok := w.in(x.roles[name], nil); ok && got == dgst {
 			names = append(names, strings.TrimPrefix(string(name), "targets/"))
 		}
@@ -229,23 +287,6 @@ func (x *index) signers(w want, dgst digest.Digest) []string {
 
 // RepositoryAdmin is how docker trust names whoever holds the repository key.
 const RepositoryAdmin = "Repo Admin"
-
-// expires is when the base roles stop being accepted under the scope.
-func (x *index) expires(s Scope) time.Time {
-	var first time.Time
-	for name, expires := range x.base {
-		if excused(name) && s.AllowExpired == Unbounded {
-			continue
-		}
-		if excused(name) {
-			expires = expires.Add(s.AllowExpired)
-		}
-		if first.IsZero() || expires.Before(first) {
-			first = expires
-		}
-	}
-	return first
-}
 
 // signedTags names a few tags that a person may have meant.
 func (x *index) signedTags(w want) string {

@@ -3,6 +3,7 @@ package notary
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/theupdateframework/notary/tuf/data"
@@ -53,6 +54,23 @@ func (l *loader) explain(name data.RoleName, untrusted *data.Signed, err error) 
 	}
 }
 
+// keyIDs are the IDs of the keys that a role has now, sorted. Keys that it
+// would take long to verify with are an error.
+func (l *loader) keyIDs(name data.RoleName) ([]string, error) {
+	role, known := l.keysOf(name)
+	if !known {
+		return nil, refuse(trust.BadSignature, name, errors.New("no role above it says who may sign it"))
+	}
+	for _, key := range role.ListKeys() {
+		if err := checkSize(key); err != nil {
+			return nil, refuse(trust.BadSignature, name, err)
+		}
+	}
+	ids := role.ListKeyIDs()
+	slices.Sort(ids)
+	return ids, nil
+}
+
 // keysOf gives the keys and the threshold that a role's verified parent names.
 func (l *loader) keysOf(name data.RoleName) (data.BaseRole, bool) {
 	if !data.IsDelegation(name) {
@@ -65,4 +83,10 @@ func (l *loader) keysOf(name data.RoleName) (data.BaseRole, bool) {
 	}
 	delegated, err := parent.BuildDelegationRole(name)
 	return delegated.BaseRole, err == nil
+}
+
+// unanswered reports whether an error leaves the question open.
+func unanswered(err error) bool {
+	refused := new(trust.Error)
+	return errors.As(err, &refused) && refused.Inconclusive()
 }

@@ -18,6 +18,7 @@ const (
 	maxDepth      = 16
 	maxSignatures = 64
 	maxKeys       = 64 // of one role in the root
+	maxRootKeys   = 4 * maxKeys
 )
 
 // parseSigned reads untrusted metadata. What it accepts says the same thing to
@@ -48,6 +49,14 @@ func parseRoot(raw []byte) (*data.SignedRoot, error) {
 	root, err := data.RootFromSigned(untrusted)
 	if err != nil {
 		return nil, err
+	}
+	if len(root.Signed.Keys) > maxRootKeys {
+		return nil, fmt.Errorf("the root has %d keys, and %d are the most that are read", len(root.Signed.Keys), maxRootKeys)
+	}
+	for _, key := range root.Signed.Keys {
+		if err := checkSize(key); err != nil {
+			return nil, fmt.Errorf("the root: %w", err)
+		}
 	}
 	for name, role := range root.Signed.Roles {
 		if role != nil && len(role.KeyIDs) > maxKeys {

@@ -2,6 +2,7 @@ package notary
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -73,6 +74,32 @@ func certificates(key data.PublicKey) ([]*x509.Certificate, error) {
 		return nil, errors.New("a certificate is not in plain PEM")
 	}
 	return certs, nil
+}
+
+// Bounds of one key.
+const (
+	maxKeyBytes = 16 << 10 // a certificate with those above it
+	maxRSABits  = 8192     // a signature takes a millisecond to verify
+)
+
+// checkSize refuses a key that is there to keep its reader busy.
+func checkSize(key data.PublicKey) error {
+	if len(key.Public()) > maxKeyBytes {
+		return fmt.Errorf("key %s has %d bytes, and %d are the most that are read", key.ID(), len(key.Public()), maxKeyBytes)
+	}
+	var public any
+	switch key.Algorithm() {
+	case data.RSAKey:
+		public, _ = x509.ParsePKIXPublicKey(key.Public())
+	case data.RSAx509Key:
+		if certs, err := certificates(key); err == nil {
+			public = certs[0].PublicKey
+		}
+	}
+	if rsaKey, ok := public.(*rsa.PublicKey); ok && rsaKey.N.BitLen() > maxRSABits {
+		return fmt.Errorf("RSA key %s has %d bits, and %d are the most that are accepted", key.ID(), rsaKey.N.BitLen(), maxRSABits)
+	}
+	return nil
 }
 
 // rootKeys are the keys of the root role, each once.

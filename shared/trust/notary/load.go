@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/docker-stig/docker-stig/shared/trust"
-	"github.com/docker/go/canonical/json"
 	"github.com/theupdateframework/notary/tuf"
 	"github.com/theupdateframework/notary/tuf/data"
 	"golang.org/x/sync/errgroup"
@@ -19,7 +18,8 @@ import (
 // Bounds of one repository. A role's size is bounded by its source.
 const (
 	maxDelegations = 64      // read only to name signers; those the scope needs are always read
-	maxOptional    = 4 << 20 // bytes of a delegation that is read only to name signers
+	maxOptional    = 4 << 20 // bytes of all that are read only to name signers
+	lightWeight    = 1 << 20 // bytes of roles that many repositories may have at the same time
 	maxParallel    = 8       // requests under way for one repository
 	maxRound       = 30 * time.Second
 )
@@ -43,21 +43,46 @@ type loader struct {
 	kept copyOf // what was verified before; no version may be lower
 
 	roots   chain
-	raw     map[data.RoleName][]byte // as accepted
-	version map[data.RoleName]int    // of what was accepted
-	broken  map[data.RoleName]error  // delegations that did not verify
+	raw     map[data.RoleName][]byte       // as accepted
+	signed  map[data.RoleName]*data.Signed // the same, read
+	floors  map[data.RoleName]floor        // of what was accepted
+	targets map[data.RoleName]*data.SignedTargets
+	broken  map[data.RoleName]error // delegations that did not verify
+
+	weight int64         // bytes of the roles that are read
+	slot   chan struct{} // for the one heavy repository that is read at a time
+	heavy  bool          // it is ours
 }
 
-// load verifies a repository from src against what was verified before, and
-// gives what is to be kept of it.
-func (v *Verifier) load(ctx context.Context, gun data.GUN, s Scope, src source, kept copyOf) (*index, copyOf, error) {
-	l := loader{rooting: rooting{gun: gun, scope: s, now: v.opts.Now()}, src: src, kept: kept}
+// A reading is one repository, verified: what questions need to know, what is
+// to be kept, and the metadata itself.
+type reading struct {
+	index *index
+	kept  copyOf
+	repo  *tuf.Repo
+	raw   map[data.RoleName][]byte // of the roles below the root
+}
+
+// load verifies a repository from src against what was verified before.
+func (v *Verifier) load(ctx context.Context, gun data.GUN, s Scope, src source, kept copyOf) (reading, error) {
+	now := latest(v.opts.Now(), kept.Seen)
+	l := loader{rooting: rooting{gun: gun, scope: s, now: now}, src: src, kept: kept, slot: v.heavy}
+	defer l.release()
 	repo, err := l.verifyAll(ctx)
 	if err != nil {
-		return nil, copyOf{}, err
+		return reading{}, err
 	}
 	index, err := l.index(repo)
-	return index, kept.with(l.roots.raw, l.raw, l.version), err
+	if err != nil {
+		return reading{}, err
+	}
+	read := reading{index: index, kept: kept.with(l.roots.raw, l.raw, l.floors), repo: repo, raw: l.raw}
+	// The clock is believed as far as fresh metadata bears it out.
+	if index.fresh(now, Scope{}) == nil {
+		read.kept.Seen = now
+	}
+	index.seen = read.kept.Seen
+	return read, nil
 }
 
 // verifyAll starts from the root it knows, for the price of one request when
@@ -82,12 +107,15 @@ func (l *loader) verifyAll(ctx context.Context) (*tuf.Repo, error) {
 
 // verifyFrom verifies every role under a root that the pins have accepted.
 func (l *loader) verifyFrom(ctx context.Context, roots chain) (*tuf.Repo, error) {
-	l.roots, l.raw, l.version, l.broken = roots, map[data.RoleName][]byte{}, map[data.RoleName]int{}, map[data.RoleName]error{}
+	l.roots, l.raw, l.floors = roots, map[data.RoleName][]byte{}, map[data.RoleName]floor{}
+	l.signed = map[data.RoleName]*data.Signed{}
+	l.targets, l.broken = map[data.RoleName]*data.SignedTargets{}, map[data.RoleName]error{}
+	l.weight = 0
 	version := roots.current().Signed.Version
-	if seen := l.kept.Versions[data.CanonicalRootRole]; version < seen {
-		return nil, refuse(trust.Rollback, data.CanonicalRootRole, fmt.Errorf("version %d, but version %d has been seen", version, seen))
+	if seen := l.kept.rootVersion(); version < seen {
+		return nil, olderRoot(version, seen)
 	}
-	l.version[data.CanonicalRootRole] = version
+	l.floors[data.CanonicalRootRole] = floor{Version: version}
 	builder := tuf.NewRepoBuilder(l.gun, nil, roots.notaryPins(l.gun))
 	// Expiry is ours to judge, by the caller's clock: see index.fresh.
 	if err := builder.Load(data.CanonicalRootRole, roots.currentRaw(), 1, true); err != nil {
@@ -106,7 +134,13 @@ func (l *loader) verifyFrom(ctx context.Context, roots chain) (*tuf.Repo, error)
 }
 
 func (l *loader) fetchRole(ctx context.Context, builder tuf.RepoBuilder, role data.RoleName) error {
-	raw, err := l.src.role(ctx, role, builder.GetConsistentInfo(role))
+	info := builder.GetConsistentInfo(role)
+	if role != data.CanonicalTimestampRole {
+		if err := l.weigh(ctx, role, info.Length()); err != nil {
+			return err
+		}
+	}
+	raw, err := l.src.role(ctx, role, info)
 	if errors.Is(err, errNotFound) && role == data.CanonicalTimestampRole {
 		return refuse(trust.Unsigned, role, fmt.Errorf("the trust server has no signatures for %s any more", l.gun))
 	}
@@ -114,6 +148,32 @@ func (l *loader) fetchRole(ctx context.Context, builder tuf.RepoBuilder, role da
 		return unanswerable(role, err)
 	}
 	return l.accept(builder, role, raw)
+}
+
+// weigh counts the bytes of a role before they are read. Reading takes about
+// twenty times that in memory, so repositories that are heavy wait for each
+// other.
+func (l *loader) weigh(ctx context.Context, role data.RoleName, bytes int64) error {
+	l.weight += max(0, bytes)
+	if l.weight > maxMetadata {
+		return unanswerable(role, fmt.Errorf("with it the metadata of %s has %d bytes, more than the %d MiB that are read", l.gun, l.weight, maxMetadata>>20))
+	}
+	if l.heavy || l.weight <= lightWeight {
+		return nil
+	}
+	select {
+	case l.slot <- struct{}{}:
+		l.heavy = true
+		return nil
+	case <-ctx.Done():
+		return unanswerable(role, ctx.Err())
+	}
+}
+
+func (l *loader) release() {
+	if l.heavy {
+		<-l.slot
+	}
 }
 
 // accept hands untrusted bytes to the builder, which checks signatures,
@@ -126,11 +186,15 @@ func (l *loader) accept(builder tuf.RepoBuilder, role data.RoleName, raw []byte)
 	if err != nil {
 		return refuse(trust.BadSignature, role, err) // a timestamp vouched for these bytes
 	}
-	if err := builder.Load(role, raw, max(1, l.kept.Versions[role]), true); err != nil {
+	keys, err := l.keyIDs(role)
+	if err != nil {
+		return err
+	}
+	if err := builder.Load(role, raw, max(1, l.kept.Floors[role].under(keys)), true); err != nil {
 		return l.explain(role, untrusted, err)
 	}
-	l.raw[role] = raw
-	l.version[role] = builder.GetLoadedVersion(role)
+	l.raw[role], l.signed[role] = raw, untrusted
+	l.floors[role] = floor{Version: builder.GetLoadedVersion(role), Keys: keys}
 	return nil
 }
 
@@ -143,6 +207,11 @@ func (l *loader) fetchDelegations(ctx context.Context, builder tuf.RepoBuilder) 
 		return err
 	}
 	needed := l.scope.needs()
+	for _, role := range published {
+		if err := l.weigh(ctx, role, builder.GetConsistentInfo(role).Length()); err != nil {
+			return err
+		}
+	}
 	var group errgroup.Group
 	group.SetLimit(maxParallel)
 	raws, errs := make([][]byte, len(published)), make([]error, len(published))
@@ -155,16 +224,21 @@ func (l *loader) fetchDelegations(ctx context.Context, builder tuf.RepoBuilder) 
 	}
 	_ = group.Wait() // each keeps its own error
 	for i, role := range published {
+		if _, delegated := l.keysOf(role); !delegated {
+			continue // a snapshot may still name what targets has taken away
+		}
 		err := errs[i]
 		if err != nil {
 			err = unanswerable(role, err)
 		} else {
 			err = l.accept(builder, role, raws[i])
 		}
-		if unanswered(err) && slices.Contains(needed, role) {
-			return err
+		if err != nil && slices.Contains(needed, role) {
+			return err // another server may have the bytes that were signed
 		}
-		l.broken[role] = err
+		if err != nil {
+			l.broken[role] = err
+		}
 	}
 	return nil
 }
@@ -172,18 +246,17 @@ func (l *loader) fetchDelegations(ctx context.Context, builder tuf.RepoBuilder) 
 // published lists the delegations to read, parents first: those that the
 // signed snapshot has metadata for.
 func (l *loader) published(builder tuf.RepoBuilder) ([]data.RoleName, error) {
-	var snapshot struct{ Signed data.Snapshot }
-	if err := json.Unmarshal(l.raw[data.CanonicalSnapshotRole], &snapshot); err != nil {
+	snapshot, err := data.SnapshotFromSigned(l.signed[data.CanonicalSnapshotRole])
+	if err != nil {
 		return nil, unanswerable(data.CanonicalSnapshotRole, err)
 	}
 	targets, err := l.verifiedTargets(data.CanonicalTargetsRole)
 	if err != nil {
 		return nil, unanswerable(data.CanonicalTargetsRole, err)
 	}
-	needed := l.scope.needs()
-	roles := slices.Clone(needed)
+	roles, room := l.scope.needs(), int64(maxOptional)
 	for i, role := range targets.Signed.Delegations.Roles {
-		if i < maxDelegations && builder.GetConsistentInfo(role.Name).Length() <= maxOptional {
+		if room -= builder.GetConsistentInfo(role.Name).Length(); i < maxDelegations && room >= 0 {
 			roles = append(roles, role.Name)
 		}
 	}
@@ -204,11 +277,19 @@ func parentsFirst(roles []data.RoleName) []data.RoleName {
 
 // verifiedTargets reads a role that the builder has accepted.
 func (l *loader) verifiedTargets(name data.RoleName) (*data.SignedTargets, error) {
-	accepted, err := parseSigned(l.raw[name])
+	if targets, ok := l.targets[name]; ok {
+		return targets, nil
+	}
+	accepted, ok := l.signed[name]
+	if !ok {
+		return nil, fmt.Errorf("%s has not been verified", name)
+	}
+	targets, err := data.TargetsFromSigned(accepted, name)
 	if err != nil {
 		return nil, err
 	}
-	return data.TargetsFromSigned(accepted, name)
+	l.targets[name] = targets
+	return targets, nil
 }
 
 // releases is the delegation that docker trust signs every tag into.
@@ -216,7 +297,10 @@ const releases data.RoleName = "targets/releases"
 
 // needs lists the delegations a scope cannot do without, and their parents.
 func (s Scope) needs() []data.RoleName {
-	roles := []data.RoleName{releases}
+	if len(s.Signers) == 0 {
+		return []data.RoleName{releases}
+	}
+	var roles []data.RoleName
 	for _, signer := range s.Signers {
 		for role := signerRole(signer); data.IsDelegation(role); role = role.Parent() {
 			roles = append(roles, role)

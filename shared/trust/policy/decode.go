@@ -55,7 +55,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 		return nil, fmt.Errorf("%s: a policy has at most %d MiB", name, maxPolicy>>20)
 	}
 	d := decoder{name: name, data: data, at: map[string]int{}}
-	tree, err := hujson.Parse(data)
+	tree, err := hujson.Parse(bytes.Clone(data)) // it is standardized in place
 	if err != nil {
 		return nil, d.syntax(err)
 	}

@@ -12,12 +12,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/docker-stig/docker-stig/shared/trust/access"
+	"github.com/docker-stig/docker-stig/shared/trust/manifests"
 	"github.com/docker-stig/docker-stig/shared/trust/notary"
 	"github.com/opencontainers/go-digest"
 )
@@ -25,8 +29,10 @@ import (
 // Options configure a Verifier. Now is required.
 type Options struct {
 	Now      func() time.Time
-	CacheDir string       // verified trust data and the versions seen; empty: memory only
-	Log      *slog.Logger // nil: discard
+	StateDir string             // what has to outlive the process: trust data, versions seen, manifests; empty: memory only
+	Logins   access.Credentials // for trust servers and registries; nil: nobody's
+	CertDirs []string           // folders with certificates by host, as docker has them
+	Log      *slog.Logger       // nil: discard
 }
 
 // A Verifier judges images by a policy. It implements trust.Verifier.
@@ -38,12 +44,33 @@ type Verifier struct {
 	digests      scopes[[]digest.Digest]
 	allowExpired scopes[Duration]
 	notary       *notary.Verifier
+	contents     *contents
+	access       access.Options
+	memo         *memo
 }
 
 // NewVerifier makes a Verifier of a policy that Load or Parse returned. It
 // opens no connection.
 func NewVerifier(p *Policy, opts Options) *Verifier {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
 	pins := p.ContentTrust.TrustPinning
+	reach := access.Options{Credentials: opts.Logins, CertDirs: opts.CertDirs, Timeout: time.Duration(p.Notary.Timeout)}
+	clients := access.New(reach)
+	options := notary.Options{
+		Now:             opts.Now,
+		Clients:         clients,
+		Refresh:         time.Duration(p.Notary.Refresh),
+		Timeout:         time.Duration(p.Notary.Timeout),
+		MaxRepositories: p.Notary.MaxRepositories,
+		MaxMemory:       int64(p.Notary.MaxMemory),
+		Log:             opts.Log,
+	}
+	library := manifests.Options{Now: opts.Now, Log: opts.Log}
+	if opts.StateDir != "" {
+		options.CacheDir, library.Dir = filepath.Join(opts.StateDir, "trust"), filepath.Join(opts.StateDir, "manifests")
+	}
 	return &Verifier{
 		policy:       p,
 		certIDs:      pins.CertIDs,
@@ -51,15 +78,16 @@ func NewVerifier(p *Policy, opts Options) *Verifier {
 		signers:      compile(p.Signers),
 		digests:      compile(p.Digests),
 		allowExpired: compile(p.AllowExpired),
-		notary: notary.New(notary.Options{
-			Now:      opts.Now,
-			CacheDir: opts.CacheDir,
-			Refresh:  time.Duration(p.Notary.Refresh),
-			Timeout:  time.Duration(p.Notary.Timeout),
-			Log:      opts.Log,
-		}),
+		notary:       notary.New(options),
+		contents:     &contents{imported: manifests.New(library), clients: clients, now: opts.Now},
+		access:       reach,
+		memo:         &memo{scopes: map[string]notary.Scope{}},
 	}
 }
+
+// Run keeps what is asked about fresh until ctx is done, so that questions are
+// answered from memory.
+func (v *Verifier) Run(ctx context.Context) { v.notary.Run(ctx) }
 
 // SignaturesOnly is the verifier without the digest lists: what they let run
 // is approved, and no requirement asks for approval.
@@ -76,8 +104,25 @@ func (v *Verifier) Verify(ctx context.Context, q trust.Question) (trust.Signed, 
 	if q.Ref == nil {
 		return trust.Signed{}, &trust.Error{Err: errors.New("no image is named")}
 	}
+	signed, err := v.judge(ctx, v.contents.cover(q))
+	if err == nil && v.unseen(q.Ref, signed.Digest) {
+		v.look(ctx, q.Ref, signed.Digest)
+		return v.judge(ctx, v.contents.cover(q))
+	}
+	if err == nil || !mayBeCovered(q, err) {
+		return signed, err
+	}
+	// It may be a part of a list that is vouched for, or the image of its
+	// manifest: their bytes tell.
+	if !v.learn(ctx, q) {
+		return signed, err
+	}
+	return v.judge(ctx, v.contents.cover(q))
+}
+
+func (v *Verifier) judge(ctx context.Context, q trust.Question) (trust.Signed, error) {
 	if dgst, ok := v.revoked(q); ok {
-		return trust.Signed{}, &trust.Error{Reason: trust.Revoked, Ref: q.Ref, Err: fmt.Errorf("digest %s is revoked by the policy", dgst)}
+		return trust.Signed{}, revokedDigest(q.Ref, dgst)
 	}
 	scope, pinned := v.scope(q.Ref)
 	pattern, listed, hasList := v.digests.find(q.Ref.Name())
@@ -134,17 +179,42 @@ func (v *Verifier) Scope(ref reference.Named) string {
 	return pattern
 }
 
-// scope gathers what the policy says of a repository on a Notary server. It
-// is false without a pin: there is no trust on first use.
+// A memo remembers the scopes of repositories: finding one costs more than
+// the whole of a known answer. Names come from outside, so it starts anew when
+// it is full.
+type memo struct {
+	mu     sync.RWMutex
+	scopes map[string]notary.Scope
+}
+
+const maxMemo = 20_000 // names
+
+// scope gives what the policy says of a repository on a Notary server. It is
+// false without a pin: there is no trust on first use.
 func (v *Verifier) scope(ref reference.Named) (notary.Scope, bool) {
+	name := ref.Name()
+	v.memo.mu.RLock()
+	s, ok := v.memo.scopes[name]
+	v.memo.mu.RUnlock()
+	if !ok {
+		s = v.gather(ref).Sealed(name)
+		v.memo.mu.Lock()
+		if len(v.memo.scopes) >= maxMemo {
+			clear(v.memo.scopes)
+		}
+		v.memo.scopes[name] = s
+		v.memo.mu.Unlock()
+	}
+	return s, len(s.CertIDs) > 0 || len(s.RootKeys) > 0
+}
+
+// gather finds the scope of a repository, with or without a pin.
+func (v *Verifier) gather(ref reference.Named) notary.Scope {
 	name := ref.Name()
 	s := notary.Scope{CertIDs: v.certIDs[name], SignerKeys: v.policy.SignerKeys, RevokedKeys: v.policy.Revoked.Keys}
 	s.Pattern, s.RootKeys, _ = v.rootKeys.find(name)
 	if len(s.CertIDs) > 0 {
 		s.Pattern = name
-	}
-	if len(s.CertIDs) == 0 && len(s.RootKeys) == 0 {
-		return notary.Scope{}, false
 	}
 	_, s.Signers, _ = v.signers.find(name)
 	s.Servers = v.servers(ref)
@@ -155,7 +225,7 @@ func (v *Verifier) scope(ref reference.Named) (notary.Scope, bool) {
 	if v.policy.ContentTrust.AllowExpiredCachedTrustData {
 		s.AllowExpired = notary.Unbounded
 	}
-	return s, true
+	return s
 }
 
 // hubNotary serves the signatures of docker.io, whose registry has another
@@ -164,7 +234,7 @@ const hubNotary = "https://notary.docker.io"
 
 func (v *Verifier) servers(ref reference.Named) []string {
 	host := reference.Domain(ref)
-	if servers := v.policy.Notary.Servers[host]; len(servers) > 0 {
+	if servers, ok := v.policy.Notary.Servers[host]; ok {
 		return servers
 	}
 	if host == "docker.io" {
@@ -178,20 +248,34 @@ func (v *Verifier) revoked(q trust.Question) (digest.Digest, bool) {
 	candidates := append(q.Content.Digests(), q.Content.ID)
 	if digested, ok := q.Ref.(reference.Digested); ok {
 		candidates = append(candidates, digested.Digest())
+		candidates = append(candidates, q.Covering...)
 	}
-	for _, candidate := range candidates {
-		if slices.Contains(v.policy.Revoked.Digests, candidate) {
-			return candidate, true
+	for _, revoked := range v.policy.Revoked.Digests {
+		if slices.Contains(candidates, revoked) || v.names(q.Ref, candidates, revoked) {
+			return revoked, true
 		}
 	}
 	return "", false
 }
 
+// names reports whether one of the candidates is known to name a digest: who
+// runs a list may run any part of it.
+func (v *Verifier) names(ref reference.Named, candidates []digest.Digest, dgst digest.Digest) bool {
+	parents := v.contents.parents(ref, dgst)
+	return slices.ContainsFunc(candidates, func(c digest.Digest) bool { return slices.Contains(parents, c) })
+}
+
 func (v *Verifier) unlessRevoked(q trust.Question, signed trust.Signed) (trust.Signed, error) {
-	if slices.Contains(v.policy.Revoked.Digests, signed.Digest) {
-		return trust.Signed{}, &trust.Error{Reason: trust.Revoked, Ref: q.Ref, Err: fmt.Errorf("digest %s is revoked by the policy", signed.Digest)}
+	for _, revoked := range v.policy.Revoked.Digests {
+		if revoked == signed.Digest || v.names(q.Ref, []digest.Digest{signed.Digest}, revoked) {
+			return trust.Signed{}, revokedDigest(q.Ref, revoked)
+		}
 	}
 	return signed, nil
+}
+
+func revokedDigest(ref reference.Named, dgst digest.Digest) error {
+	return &trust.Error{Reason: trust.Revoked, Ref: ref, Err: fmt.Errorf("digest %s is revoked by the policy", dgst)}
 }
 
 // fromList judges by the policy's own list of digests. A tag alone is let
@@ -200,7 +284,7 @@ func fromList(q trust.Question, pattern string, listed []digest.Digest) (trust.S
 	approved := trust.Signed{Method: trust.DigestList, Source: trust.PolicyFile, Scope: pattern}
 	asked := q.Content.Digests()
 	if digested, ok := q.Ref.(reference.Digested); ok {
-		asked = []digest.Digest{digested.Digest()}
+		asked = append([]digest.Digest{digested.Digest()}, q.Covering...)
 		if !q.Content.IsZero() && !q.Content.Is(digested.Digest()) {
 			return trust.Signed{}, &trust.Error{Reason: trust.DigestMismatch, Ref: q.Ref, Err: fmt.Errorf("the engine's image %s is not known to be that digest", q.Content.ID)}
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -59,12 +60,15 @@ type TrustPinning struct {
 }
 
 // Notary says where trust servers are. Servers and CA are keyed by registry
-// host, as it stands in a repository's name.
+// host, as it stands in a repository's name. A host with an empty list of
+// servers has none: what is known of it came in a bundle.
 type Notary struct {
-	Servers map[string][]string `json:"servers"`
-	CA      map[string]string   `json:"ca"`
-	Refresh Duration            `json:"refresh"`
-	Timeout Duration            `json:"timeout"`
+	Servers         map[string][]string `json:"servers"`
+	CA              map[string]string   `json:"ca"`
+	Refresh         Duration            `json:"refresh"`
+	Timeout         Duration            `json:"timeout"`
+	MaxRepositories int                 `json:"max-repositories"` // kept in memory
+	MaxMemory       Size                `json:"max-memory"`       // for those
 }
 
 // Revoked keys and digests are refused at once, whatever else allows them.
@@ -131,6 +135,26 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 
 // MarshalJSON writes a Duration as Go prints it.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// A Size is a number of bytes, written with a binary unit: "96MiB".
+type Size int64
+
+// UnmarshalJSON reads a Size.
+func (s *Size) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	bytes, err := units.RAMInBytes(text)
+	if err != nil {
+		return fmt.Errorf("%q is no size: want one such as \"96MiB\"", text)
+	}
+	*s = Size(bytes)
+	return nil
+}
+
+// MarshalJSON writes a Size with its unit.
+func (s Size) MarshalJSON() ([]byte, error) { return json.Marshal(units.BytesSize(float64(s))) }
 
 const maxDays = 36525 // a hundred years; a Duration ends after 292
 

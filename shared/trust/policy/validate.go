@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker-stig/docker-stig/shared/trust/notary"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -18,7 +19,10 @@ import (
 // none: a policy that does not say what it does is an error.
 func defaults() *Policy {
 	return &Policy{
-		Notary: Notary{Refresh: Duration(time.Minute), Timeout: Duration(2 * time.Second)},
+		Notary: Notary{
+			Refresh: Duration(time.Minute), Timeout: Duration(2 * time.Second),
+			MaxRepositories: notary.DefaultMaxRepositories, MaxMemory: notary.DefaultMaxMemory,
+		},
 		Requests: Requests{
 			Pull: Verify, Build: Deny, Plugins: Deny, SwarmJoin: Deny, Start: Recorded,
 		},
@@ -89,7 +93,7 @@ func (d *decoder) keyIDs(path string, entries map[string][]string) error {
 func (d *decoder) keyIDList(path string, ids []string) error {
 	for i, id := range ids {
 		if raw, err := hex.DecodeString(id); err != nil || len(raw) != 32 || id != strings.ToLower(id) {
-			return d.errorf(d.at[fmt.Sprintf("%s/%d", path, i)], "%s%q is no key ID: want 64 lower-case hexadecimal digits, as docker trust inspect prints them", prefix(path), id)
+			return d.errorf(d.at[fmt.Sprintf("%s/%d", path, i)], "%s%q is no key ID: want 64 lower-case hexadecimal digits", prefix(path), id)
 		}
 	}
 	return nil
@@ -139,9 +143,6 @@ func (d *decoder) patterns(path string, patterns []string) error {
 func (d *decoder) validateNotary(p *Policy) error {
 	for _, host := range keys(p.Notary.Servers) {
 		path := "/notary/servers/" + host
-		if len(p.Notary.Servers[host]) == 0 {
-			return d.errorf(d.at[path], "%swant at least one server", prefix(path))
-		}
 		for i, server := range p.Notary.Servers[host] {
 			u, err := url.Parse(server)
 			if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
@@ -154,8 +155,17 @@ func (d *decoder) validateNotary(p *Policy) error {
 			return d.errorf(d.at["/notary/ca/"+host], "notary/ca/%s: want an absolute path", host)
 		}
 	}
-	if p.Notary.Timeout <= 0 {
-		return d.errorf(d.at["/notary/timeout"], "notary/timeout: want more than zero")
+	for _, bound := range []struct {
+		key   string
+		value int64
+	}{
+		{"timeout", int64(p.Notary.Timeout)},
+		{"max-repositories", int64(p.Notary.MaxRepositories)},
+		{"max-memory", int64(p.Notary.MaxMemory)},
+	} {
+		if bound.value <= 0 {
+			return d.errorf(d.at["/notary/"+bound.key], "notary/%s: want more than zero", bound.key)
+		}
 	}
 	return nil
 }

@@ -1,7 +1,13 @@
-// Package trusttest is a Notary server in memory, with the keys to sign what
-// it serves and ways to spoil it. It is a fake: it is there for speed and for
-// faults that a real server cannot be made to show. What the verifier claims
-// rests on the real server of tests/testbed.
+// Package trusttest holds the attacks that every verifier of images has to
+// survive (Contract), and a Notary server in memory, with the keys to sign
+// what it serves, to try them on. That server is a fake: it is there for speed
+// and for attackers who have stolen keys, which a real one cannot be made to
+// show. What the verifier claims rests on the real server of tests/testbed;
+// before that a Proxy plays the network, and nothing plays the server.
+//
+// It decides what an attacker can do and what may come of it. What a policy
+// looks like, and which verifier is tried, it leaves to the caller: it knows
+// the words of package trust and no verifier.
 package trusttest
 
 import (
@@ -13,6 +19,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -31,16 +38,25 @@ type Notary struct {
 	URL string
 	CA  string // PEM file that vouches for the server
 
-	mu       sync.Mutex
-	files    map[string][]byte // by path
-	requests []string          // paths, as they came
-	fault    http.HandlerFunc  // answers instead, when set
+	mu        sync.Mutex
+	files     State            // what is served; nil: what origin answers
+	published State            // what the publishers meant to be served
+	requests  []string         // paths, as they came
+	fault     http.HandlerFunc // answers instead, when set
+	origin    http.Handler     // a real server's answers, for a Proxy
 }
 
 // NewNotary starts a trust server that ends with the test.
 func NewNotary(tb testing.TB) *Notary {
 	tb.Helper()
-	n := &Notary{files: map[string][]byte{}}
+	n := &Notary{files: State{}, published: State{}}
+	n.listen(tb)
+	return n
+}
+
+// listen opens the server's address and writes its CA.
+func (n *Notary) listen(tb testing.TB) {
+	tb.Helper()
 	server := httptest.NewUnstartedServer(n)
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	server.EnableHTTP2 = true // as notary-server does
@@ -52,8 +68,10 @@ func NewNotary(tb testing.TB) *Notary {
 	if err := os.WriteFile(n.CA, pem.EncodeToMemory(block), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	return n
 }
+
+// Address is the server's URL and the file that vouches for it.
+func (n *Notary) Address() (url, ca string) { return n.URL, n.CA }
 
 // Fault makes every answer come from handler; nil ends it.
 func (n *Notary) Fault(handler http.HandlerFunc) {
@@ -76,10 +94,14 @@ func (n *Notary) Requests() []string {
 func (n *Notary) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n.mu.Lock()
 	n.requests = append(n.requests, r.URL.Path)
-	fault, raw := n.fault, n.files[r.URL.Path]
+	fault, raw, live := n.fault, n.files[r.URL.Path], n.files == nil
 	n.mu.Unlock()
 	if fault != nil {
 		fault(w, r)
+		return
+	}
+	if live {
+		n.origin.ServeHTTP(w, r)
 		return
 	}
 	if raw == nil {
@@ -94,7 +116,7 @@ func (n *Notary) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (n *Notary) serve(gun data.GUN, name string, raw []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.files["/v2/"+string(gun)+"/_trust/tuf/"+name+".json"] = raw
+	n.files[Path(gun, name)] = raw
 }
 
 // serveRole serves a role under both its names.
@@ -103,18 +125,33 @@ func (n *Notary) serveRole(gun data.GUN, role data.RoleName, raw []byte) {
 	n.serve(gun, fmt.Sprintf("%s.%x", role, sha256.Sum256(raw)), raw)
 }
 
-// State is all that a server holds at one time.
+// Path is where a server has a file of a repository.
+func Path(gun data.GUN, name string) string {
+	return "/v2/" + string(gun) + "/_trust/tuf/" + name + ".json"
+}
+
+// State is all that a server holds at one time, by path.
 type State map[string][]byte
 
 // State takes what is served now, to be put back later: that is a rollback.
 func (n *Notary) State() State {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	state := State{}
-	for path, raw := range n.files {
-		state[path] = raw
-	}
-	return state
+	return maps.Clone(n.files)
+}
+
+// Honest ends every attack: what was published is served, and nothing else.
+func (n *Notary) Honest() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fault, n.files = nil, maps.Clone(n.published)
+}
+
+// publish marks what is served now as what the publishers mean.
+func (n *Notary) publish() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.published = maps.Clone(n.files)
 }
 
 // SetState serves an earlier state again, but for the files whose path has
@@ -147,7 +184,7 @@ func hasSuffix(path string, ends []string) bool {
 func (n *Notary) Spoil(gun data.GUN, role data.RoleName, change func([]byte) []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	prefix := "/v2/" + string(gun) + "/_trust/tuf/" + string(role) + "."
+	prefix := strings.TrimSuffix(Path(gun, string(role)), "json")
 	for path, raw := range n.files {
 		if strings.HasPrefix(path, prefix) {
 			n.files[path] = change(raw)
@@ -159,7 +196,7 @@ func (n *Notary) Spoil(gun data.GUN, role data.RoleName, change func([]byte) []b
 func (n *Notary) Forget(gun data.GUN, name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.files, "/v2/"+string(gun)+"/_trust/tuf/"+name+".json")
+	delete(n.files, Path(gun, name))
 }
 
 // StrangeCA writes a CA file that vouches for no server of the test.

@@ -1,7 +1,6 @@
 package trusttest
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"testing"
@@ -132,6 +131,7 @@ func (r *Repository) Publish() {
 		r.serve(role, targets)
 	}
 	r.PublishSnapshot()
+	r.notary.publish()
 }
 
 // PublishSnapshot signs snapshot and timestamp over what is there.
@@ -140,50 +140,15 @@ func (r *Repository) PublishSnapshot() {
 	snapshot, err := r.TUF.SignSnapshot(r.expiry(data.CanonicalSnapshotRole))
 	r.must(err)
 	r.serve(data.CanonicalSnapshotRole, snapshot)
+	r.PublishTimestamp()
+}
+
+// PublishTimestamp signs a timestamp over what is there.
+func (r *Repository) PublishTimestamp() {
+	r.tb.Helper()
 	timestamp, err := r.TUF.SignTimestamp(r.expiry(data.CanonicalTimestampRole))
 	r.must(err)
 	r.serve(data.CanonicalTimestampRole, timestamp)
-}
-
-// Replace serves other metadata for a role, with snapshot and timestamp that
-// vouch for it: what a server with stolen online keys can do.
-func (r *Repository) Replace(role data.RoleName, metadata *data.Signed) {
-	r.tb.Helper()
-	raw := r.serve(role, metadata)
-	sum := sha256.Sum256(raw)
-	meta := r.TUF.Snapshot.Signed.Meta[string(role)]
-	meta.Length, meta.Hashes = int64(len(raw)), data.Hashes{notary.SHA256: sum[:]}
-	r.TUF.Snapshot.Signed.Meta[string(role)] = meta
-	r.ResignSnapshot()
-}
-
-// ResignSnapshot serves the snapshot as it stands now, signed, and a timestamp
-// of it, without reading the roles again.
-func (r *Repository) ResignSnapshot() {
-	r.tb.Helper()
-	r.TUF.Snapshot.Signed.Version++
-	unsigned, err := r.TUF.Snapshot.ToSigned()
-	r.must(err)
-	role, err := r.TUF.GetBaseRole(data.CanonicalSnapshotRole)
-	r.must(err)
-	unsigned.Signatures = nil
-	r.must(signed.Sign(r.Keys, unsigned, role.ListKeys(), 1, nil))
-	r.TUF.Snapshot.Signatures = unsigned.Signatures
-	r.serve(data.CanonicalSnapshotRole, unsigned)
-	timestamp, err := r.TUF.SignTimestamp(r.expiry(data.CanonicalTimestampRole))
-	r.must(err)
-	r.serve(data.CanonicalTimestampRole, timestamp)
-}
-
-// SignWith signs a role's current targets with the keys alone, whoever they
-// belong to.
-func (r *Repository) SignWith(role data.RoleName, keys ...data.PublicKey) *data.Signed {
-	r.tb.Helper()
-	unsigned, err := r.TUF.Targets[role].ToSigned()
-	r.must(err)
-	unsigned.Signatures = nil
-	r.must(signed.Sign(r.Keys, unsigned, keys, len(keys), nil))
-	return unsigned
 }
 
 // RotateRoot gives the repository a new root key; Publish signs the next root
@@ -213,85 +178,3 @@ func (r *Repository) serve(role data.RoleName, metadata *data.Signed) []byte {
 
 // TB is the test the repository belongs to.
 func (r *Repository) TB() testing.TB { return r.tb }
-
-// UseCertificateFor replaces the root certificate by one of the same key for
-// another GUN.
-func (r *Repository) UseCertificateFor(gun data.GUN) {
-	r.tb.Helper()
-	key := r.Certify(r.RootKeyID(), gun)
-	r.must(r.TUF.ReplaceBaseKeys(data.CanonicalRootRole, key))
-}
-
-// Impersonate serves a root that lists key beside a stranger's, signed by the
-// stranger alone: the pinned key is in it, and has not signed it.
-func (r *Repository) Impersonate(key data.PublicKey) {
-	r.tb.Helper()
-	stranger := r.NewKey(data.CanonicalRootRole)
-	root := r.TUF.Root.Signed
-	root.Version++
-	root.Keys[stranger.ID()] = stranger
-	root.Roles[data.CanonicalRootRole].KeyIDs = []string{key.ID(), stranger.ID()}
-	forged, err := (&data.SignedRoot{Signed: root}).ToSigned()
-	r.must(err)
-	r.must(signed.Sign(r.Keys, forged, data.KeyList{stranger}, 1, nil))
-	raw := r.serve(data.CanonicalRootRole, forged)
-	r.notary.serve(r.GUN, fmt.Sprintf("%d.root", root.Version), raw)
-	r.notary.Forget(r.GUN, "1.root")
-}
-
-// ForgetOldRoot makes the next root be signed by the new key alone.
-func (r *Repository) ForgetOldRoot() {
-	r.tb.Helper()
-	root := r.TUF.Root
-	role, err := r.TUF.GetBaseRole(data.CanonicalRootRole)
-	r.must(err)
-	old := r.TUF
-	r.TUF = tuf.NewRepo(r.Keys)
-	get := func(name data.RoleName) data.BaseRole {
-		base, err := old.GetBaseRole(name)
-		r.must(err)
-		return base
-	}
-	r.must(r.TUF.InitRoot(role, get(data.CanonicalTimestampRole), get(data.CanonicalSnapshotRole), get(data.CanonicalTargetsRole), false))
-	r.TUF.Root.Signed.Version = root.Signed.Version
-	r.TUF.Targets, r.TUF.Snapshot, r.TUF.Timestamp = old.Targets, old.Snapshot, old.Timestamp
-}
-
-// Threshold gives a delegation a second key and a threshold, and returns the
-// first key.
-func (r *Repository) Threshold(role data.RoleName, threshold int) data.PublicKey {
-	r.tb.Helper()
-	delegated, err := r.TUF.GetDelegationRole(role)
-	r.must(err)
-	first := delegated.ListKeys()[0]
-	r.must(r.TUF.UpdateDelegationKeys(role, data.KeyList{r.NewKey(role)}, nil, threshold))
-	for _, listed := range r.TUF.Targets[role.Parent()].Signed.Delegations.Roles {
-		if listed.Name == role {
-			listed.Threshold = threshold
-		}
-	}
-	return first
-}
-
-// ForceSign lists a tag in a role whether its paths allow it or not.
-func (r *Repository) ForceSign(tag string, dgst digest.Digest, role data.RoleName) {
-	r.tb.Helper()
-	sum, err := hex.DecodeString(dgst.Encoded())
-	r.must(err)
-	r.force(tag, role, data.Hashes{notary.SHA256: sum})
-}
-
-// ForceHash lists a tag with a hash of one algorithm only.
-func (r *Repository) ForceHash(tag, algorithm string, role data.RoleName) {
-	r.tb.Helper()
-	r.force(tag, role, data.Hashes{algorithm: make([]byte, 64)})
-}
-
-func (r *Repository) force(tag string, role data.RoleName, hashes data.Hashes) {
-	r.tb.Helper()
-	if r.TUF.Targets[role] == nil {
-		_, err := r.TUF.InitTargets(role)
-		r.must(err)
-	}
-	r.TUF.Targets[role].Signed.Targets[tag] = data.FileMeta{Length: 528, Hashes: hashes}
-}
