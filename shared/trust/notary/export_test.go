@@ -1,5 +1,12 @@
 package notary
 
+import (
+	"context"
+	"time"
+
+	"github.com/theupdateframework/notary/tuf/data"
+)
+
 // CheckForm lets the tests of the outside look at one step.
 var CheckForm = checkForm
 
@@ -9,3 +16,9 @@ func Accounted(v *Verifier) int64 {
 	defer v.memory.mu.Unlock()
 	return v.memory.known.bytes
 }
+
+// Renew is what Run does from time to time.
+func Renew(ctx context.Context, v *Verifier, age time.Duration) { v.renew(ctx, age) }
+
+// CacheFile is where a repository is kept.
+func CacheFile(dir string, gun data.GUN) string { return openCache(dir, gun).path }

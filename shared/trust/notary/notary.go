@@ -12,9 +12,16 @@
 //  2. timestamp, snapshot, targets, delegations: signatures, thresholds,
 //     hashes and versions are checked by notary's own tuf.RepoBuilder; none
 //     may be older than one seen before.
-//  3. freshness, by the clock of the caller: timestamp and snapshot may be
-//     past their expiry as far as the scope allows, everything else never.
+//  3. freshness, by the clock of the caller or the latest one that fresh
+//     metadata has borne out: timestamp and snapshot may be past their expiry
+//     as far as the scope allows, everything else never.
 //  4. the target, in the roles that the scope names.
+//
+// Whoever asks is answered from memory (memory.go), which a round of requests
+// fills (round.go) from the first of several servers that gives what can be
+// accepted (mirrors.go), or from what was verified before: the cache on disk,
+// or a bundle that was imported there (copy.go). Nothing of it is believed
+// before it has been verified again, and no version falls (floor.go).
 //
 // What is fetched is read strictly (form.go): bytes that two readers could
 // understand in two ways are refused before anybody checks a signature.
