@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/opencontainers/go-digest"
 	"github.com/theupdateframework/notary/tuf/data"
@@ -38,8 +39,12 @@ func (x *index) answer(q trust.Question, s Scope, now time.Time) (trust.Signed, 
 	if key, found := x.revoked(d.consulted, s); found {
 		return trust.Signed{}, refuse(trust.Revoked, d.by[0], fmt.Errorf("key %s, which signed for it, is revoked by the policy", key))
 	}
-	if !q.Content.IsZero() && !q.Content.Is(d.digest) {
-		return trust.Signed{}, refuse(trust.DigestMismatch, d.by[0], mismatch(q.Content, d.digest))
+	asked := d.digest
+	if digested, ok := q.Ref.(reference.Digested); ok {
+		asked = digested.Digest() // it may be a part of the list that is signed, and the content another
+	}
+	if !q.Content.IsZero() && !q.Content.Is(asked) {
+		return trust.Signed{}, refuse(trust.DigestMismatch, d.by[0], mismatch(q.Content, asked))
 	}
 	signed.Expires = signed.Expires.UTC()
 	signed.RenewBy = x.renewBy(d.consulted, s, now)

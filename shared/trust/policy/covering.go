@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -20,8 +21,8 @@ const (
 	maxFetches  = 64               // manifests, for one question
 	fetchers    = 8                // at the same time
 	fetchWithin = 3 * time.Second  // for all of it; a decision has 5 s
-	fetchPause  = 10 * time.Second // between two looks through one repository
-	missedFor   = 10 * time.Minute // what could not be had is not asked for again
+	fetchPause  = 10 * time.Second // between two looks through one repository, and after an error
+	missedFor   = 10 * time.Minute // what a registry does not have is not asked for again
 	maxShelves  = 64               // repositories whose manifests are kept
 	shelfCount  = 2_000            // manifests of one repository
 	shelfBytes  = 1 << 20          // of them together
@@ -104,25 +105,29 @@ func isDigested(ref reference.Named) bool {
 }
 
 // learn fetches manifests of the repository that are vouched for and may cover
-// what the question is about. It reports whether it is worth asking again.
-func (v *Verifier) learn(ctx context.Context, q trust.Question) bool {
+// what the question is about; others may learn from it, so it goes on when
+// nobody waits any more. The error says that what is vouched for is revoked.
+func (v *Verifier) learn(ctx context.Context, q trust.Question) error {
 	s := v.contents.shelf(q.Ref.Name())
-	ctx, cancel := context.WithTimeout(ctx, fetchWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchWithin)
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return false
+		return nil // the refusal stays what it is
 	}
-	candidates := v.candidates(ctx, q, s)
+	candidates, err := v.candidates(ctx, q, s)
+	if err != nil {
+		return err
+	}
 	v.contents.fetchAll(ctx, q.Ref, s, candidates)
 	if q.Content.Store == trust.GraphdriverStore {
 		// Its image ID is the digest of a configuration, which only the
 		// manifest of a platform names.
 		v.contents.fetchAll(ctx, q.Ref, s, v.contents.children(q.Ref, candidates))
 	}
-	return true // another question may have learned it meanwhile
+	return nil
 }
 
 // unseen reports whether the policy revokes digests, one of which a list that
@@ -141,25 +146,27 @@ func (v *Verifier) look(ctx context.Context, ref reference.Named, dgst digest.Di
 
 // candidates are the digests whose manifests may tell: of a tag the one it is
 // signed for, else all that are vouched for, now and then.
-func (v *Verifier) candidates(ctx context.Context, q trust.Question, s *shelf) []digest.Digest {
+func (v *Verifier) candidates(ctx context.Context, q trust.Question, s *shelf) ([]digest.Digest, error) {
 	if _, tagged := q.Ref.(reference.Tagged); tagged && !isDigested(q.Ref) {
 		signed, err := v.judge(ctx, trust.Question{Ref: q.Ref})
-		if err != nil || signed.Digest == "" {
-			return nil
+		if trust.IsRevoked(err) {
+			return nil, err
 		}
-		return []digest.Digest{signed.Digest}
+		if err == nil && signed.Digest != "" {
+			return []digest.Digest{signed.Digest}, nil
+		}
 	}
 	now := v.contents.now()
-	if now.Sub(s.looked).Abs() < fetchPause {
-		return nil
+	if now.Sub(s.looked[q.Content.Store]).Abs() < fetchPause {
+		return nil, nil
 	}
-	s.looked = now // under turn
+	s.looked[q.Content.Store] = now // under turn
 	var digests []digest.Digest
 	if scope, pinned := v.scope(q.Ref); pinned {
 		digests = v.notary.VouchedFor(ctx, q.Ref, scope)
 	}
 	_, listed, _ := v.digests.find(q.Ref.Name())
-	return append(digests, listed...)
+	return append(digests, listed...), nil
 }
 
 // children are what known lists name.
@@ -185,8 +192,12 @@ func (c *contents) fetchAll(ctx context.Context, ref reference.Named, s *shelf, 
 	group.SetLimit(fetchers)
 	for _, dgst := range c.unknown(ref, s, digests) {
 		group.Go(func() error {
-			if _, err := c.manifest(ctx, ref, dgst); err != nil {
-				s.miss(dgst, c.now())
+			_, err := c.manifest(ctx, ref, dgst)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				s.miss(dgst, c.now().Add(missedFor))
+			case err != nil:
+				s.miss(dgst, c.now().Add(fetchPause))
 			}
 			return nil
 		})

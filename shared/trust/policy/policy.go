@@ -113,8 +113,8 @@ func (v *Verifier) Verify(ctx context.Context, q trust.Question) (trust.Signed, 
 	}
 	// It may be a part of a list that is vouched for, or the image of its
 	// manifest: their bytes tell.
-	if !v.learn(ctx, q) {
-		return signed, err
+	if withdrawn := v.learn(ctx, q); withdrawn != nil {
+		return trust.Signed{}, withdrawn
 	}
 	return v.judge(ctx, v.contents.cover(q))
 }

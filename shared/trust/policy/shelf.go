@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/manifests"
 	"github.com/opencontainers/go-digest"
 )
@@ -15,13 +16,13 @@ type shelf struct {
 
 	mu      sync.Mutex
 	library *manifests.Library
-	looked  time.Time // when a question last looked through all that is vouched for
-	missed  map[digest.Digest]time.Time
+	looked  map[trust.Store]time.Time   // when a question last looked through all that is vouched for
+	missed  map[digest.Digest]time.Time // until when
 	used    time.Time
 }
 
 func newShelf() *shelf {
-	return &shelf{turn: make(chan struct{}, 1), library: newShelfLibrary(), missed: map[digest.Digest]time.Time{}}
+	return &shelf{turn: make(chan struct{}, 1), library: newShelfLibrary(), looked: map[trust.Store]time.Time{}, missed: map[digest.Digest]time.Time{}}
 }
 
 func newShelfLibrary() *manifests.Library {
@@ -78,19 +79,18 @@ func (s *shelf) keep(raw []byte) error {
 	return err
 }
 
-// miss notes that a manifest could not be had.
-func (s *shelf) miss(dgst digest.Digest, now time.Time) {
+// miss notes that a manifest cannot be had before a time.
+func (s *shelf) miss(dgst digest.Digest, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.missed) >= shelfCount {
 		clear(s.missed)
 	}
-	s.missed[dgst] = now
+	s.missed[dgst] = until
 }
 
 func (s *shelf) missing(dgst digest.Digest, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, ok := s.missed[dgst]
-	return ok && now.Sub(at).Abs() < missedFor
+	return now.Before(s.missed[dgst])
 }
