@@ -11,11 +11,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// large is the index of a site: 5,000 repositories, each with four manifests
-// and as many tags.
+// large is the index of a tenth of a large site, which has 5,000 repositories:
+// each with four manifests and as many tags.
 func large() *index {
 	x := &index{SchemaVersion: schemaVersion, MinVersion: minVersion}
-	for i := range 5000 {
+	for i := range 500 {
 		gun := fmt.Sprintf("registry.example.com:5000/platform/team-%02d/service-%04d", i%40, i)
 		folder := "trust/" + gun + "/_trust/tuf/"
 		sum := digest.FromString(gun).Encoded()
@@ -47,11 +47,9 @@ func encoded(t *testing.T, x *index) []byte {
 func TestEncode(t *testing.T) {
 	t.Parallel()
 	site := large()
-	withBlobs := *site
-	withBlobs.Blobs = site.Manifests[:3]
 	for name, x := range map[string]*index{
 		"a site":       site,
-		"with blobs":   &withBlobs,
+		"with blobs":   {SchemaVersion: schemaVersion, Repositories: site.Repositories[:2], Manifests: site.Manifests[:2], Images: site.Images[:2], Blobs: site.Manifests[:3]},
 		"empty lists":  {SchemaVersion: schemaVersion, MinVersion: minVersion, Repositories: []repository{}, Manifests: []file{}, Images: []image{}},
 		"no role":      {SchemaVersion: schemaVersion, Repositories: []repository{{GUN: "a.b/c", Roots: site.Repositories[0].Roots, Roles: []file{}}}, Manifests: []file{}, Images: []image{}},
 		"of one entry": {SchemaVersion: schemaVersion, Repositories: site.Repositories[:1], Manifests: site.Manifests[:1], Images: site.Images[:1]},
@@ -64,18 +62,15 @@ func TestEncode(t *testing.T) {
 		if !bytes.Equal(got, append(want, '\n')) {
 			t.Errorf("%s: encode writes something else than json.MarshalIndent", name)
 		}
-		if len(got) > maxIndex*4/5 {
-			t.Errorf("%s: the index has %d bytes, and %d are read", name, len(got), maxIndex)
+		if 10*len(got) > maxIndex*4/5 {
+			t.Errorf("%s: the index of a whole site has about %d bytes, and %d are read", name, 10*len(got), maxIndex)
 		}
 		read, err := parseIndex(got)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if err := read.compare(encoded(t, read)); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if again := encoded(t, read); !bytes.Equal(again, got) {
-			t.Errorf("%s: encoded again it has other bytes", name)
+		if err := read.compare(got); err != nil {
+			t.Errorf("%s: what is read again differs: %v", name, err)
 		}
 	}
 }
