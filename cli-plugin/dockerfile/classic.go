@@ -97,20 +97,24 @@ func splitOld(raw []byte) (file oldFile, ok bool) {
 	if more == nil {
 		return oldFile{}, false
 	}
-	open := false
+	var open []string // the lines that are joined so far
+	start := 0
 	for i, text := range physical {
 		content := strings.TrimLeftFunc(text, unicode.IsSpace)
 		if content == "" || content[0] == '#' {
 			continue
 		}
-		if !open {
-			text = content
-			file.lines = append(file.lines, logicalLine{start: i + 1})
+		if len(open) == 0 {
+			text, start = content, i+1
 		}
-		line := &file.lines[len(file.lines)-1]
-		line.text += more.ReplaceAllString(text, "$1")
-		line.end = i + 1
-		open = more.MatchString(text)
+		open = append(open, more.ReplaceAllString(text, "$1"))
+		if !more.MatchString(text) {
+			file.lines = append(file.lines, logicalLine{strings.Join(open, ""), start, i + 1})
+			open = nil
+		}
+	}
+	if len(open) > 0 {
+		file.lines = append(file.lines, logicalLine{strings.Join(open, ""), start, len(physical)})
 	}
 	return file, true
 }

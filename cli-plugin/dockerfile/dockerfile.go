@@ -120,16 +120,16 @@ func (r reading) with(vars *variables, target string) ([]Base, error) {
 	if err := vars.declare(r.declared); err != nil {
 		return nil, err
 	}
-	list, err := readStages(r.stages, vars)
+	all, err := readStages(r.stages, vars)
 	if err != nil {
 		return nil, err
 	}
-	last, err := list.target(target)
+	last, err := all.target(target)
 	if err != nil {
 		return nil, err
 	}
 	var bases []Base
-	for _, stage := range list[:last+1] {
+	for _, stage := range all.list[:last+1] {
 		bases = append(bases, stage.bases...)
 	}
 	return bases, nil

@@ -193,6 +193,8 @@ func FuzzBases(f *testing.F) {
 	f.Add([]byte("# syntax=docker/dockerfile:1\nARG TAG=3\nFROM alpine:${TAG:-4} AS one\nFROM scratch\nCOPY --from=one / /\n"), "TAG", "5", "one")
 	f.Add([]byte("\xef\xbb\xbf# escape=`\r\nFROM --platform=$BUILDPLATFORM x`\r\n\r\nRUN --mount=type=cache,from=y <<-EOF <<'F'\r\nEOF\r\nF\r\n"), "", "", "")
 	f.Add([]byte("FROM x\nONBUILD RUN --mount=from=y <<E\nE\nCOPY --from=0 <<E /\nE\n"), "X", "", "0")
+	f.Add([]byte("FROM x\nRUN <<\"RUN true\"\nFROM y\nCOPY --from=z <<E /\nRUN true\n"), "", "", "")
+	f.Add([]byte("# check=x\n# escape=`\nARG A=1 B=$A\nFROM x${TARGETOS}$B\nCOPY --chown=0` --from=scratch / /\nRUN a \\\r\r\nFROM y"), "B", "2", "")
 	f.Add([]byte("// syntax=x\n{\"syntax\": \"y\"}\nARG A=${B%%x*} C=${B/y/z}\nFROM $A$C"), "B", "yyx", "")
 	f.Fuzz(func(t *testing.T, raw []byte, name, value, target string) {
 		args := map[string]string{name: value}
@@ -203,7 +205,7 @@ func FuzzBases(f *testing.F) {
 		lines := strings.Count(string(raw), "\n") + 1
 		known := map[string]bool{}
 		for _, b := range all {
-			known[show(b)] = true
+			known[b.key()] = true
 			if (b.Ref == nil) == (b.Err == nil) || b.How == "" || b.Line > lines || b.Line < 1 && name != syntaxArg {
 				t.Errorf("%q: got %+v", raw, b)
 			}
@@ -216,7 +218,7 @@ func FuzzBases(f *testing.F) {
 			return
 		}
 		for _, b := range some {
-			if !known[show(b)] {
+			if !known[b.key()] {
 				t.Errorf("%q: %s is needed by stage %s alone", raw, show(b), target)
 			}
 		}

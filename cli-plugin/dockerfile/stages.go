@@ -2,7 +2,6 @@ package dockerfile
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,35 +18,42 @@ type stage struct {
 	bases []Base
 }
 
-type stages []stage
+// stages are those read so far; the last one of a name has it.
+type stages struct {
+	list  []stage
+	named map[string]int
+}
 
 // readStages reads the stages in order. A name can only mean a stage further
 // up: where one below has it, BuildKit does not build, and the classic builder
 // takes it for an image.
 func readStages(parsed []instructions.Stage, vars *variables) (stages, error) {
-	var list stages
-	for _, p := range parsed {
+	all := stages{named: map[string]int{}}
+	for i, p := range parsed {
 		s := stage{name: p.Name}
-		list.from(&s, p, vars)
+		all.from(&s, p, vars)
 		for _, cmd := range p.Commands {
-			if err := list.command(&s, cmd, line(cmd.Location()), vars.classic); err != nil {
-				return nil, err
+			if err := all.command(&s, cmd, line(cmd.Location()), vars.classic); err != nil {
+				return stages{}, err
 			}
 		}
-		list = append(list, s)
+		all.list = append(all.list, s)
+		if s.name != "" {
+			all.named[s.name] = i
+		}
 	}
-	return list, nil
+	return all, nil
 }
 
 // from reads FROM. The name of a stage is matched to the letter here, and
 // without regard to case elsewhere.
-func (list stages) from(s *stage, p instructions.Stage, vars *variables) {
+func (all stages) from(s *stage, p instructions.Stage, vars *variables) {
 	name, err := vars.expand(p.BaseName)
 	if err != nil {
 		s.bases = append(s.bases, Base{Line: line(p.Location), How: "FROM", Text: p.BaseName, Err: err})
 		return
 	}
-	if _, ok := list.find(name); ok && name != "" || name == scratch {
+	if _, ok := all.named[name]; ok || name == scratch {
 		return
 	}
 	base := named(name, line(p.Location), "FROM")
@@ -56,25 +62,25 @@ func (list stages) from(s *stage, p instructions.Stage, vars *variables) {
 }
 
 // command reads what an instruction takes from images and other stages.
-func (list stages) command(s *stage, cmd instructions.Command, line int, classic bool) error {
+func (all stages) command(s *stage, cmd instructions.Command, line int, classic bool) error {
 	switch c := cmd.(type) {
 	case *instructions.CopyCommand:
-		return list.copyFrom(s, c.From, line, classic)
+		return all.copyFrom(s, c.From, line, classic)
 	case *instructions.RunCommand:
 		for _, mount := range instructions.GetMounts(c) {
 			if mount.From != scratch {
-				list.use(s, mount.From, line, "RUN --mount=from")
+				all.use(s, mount.From, line, "RUN --mount=from")
 			}
 		}
 	case *instructions.OnbuildCommand:
-		return list.onbuild(s, c.Expression, line, classic)
+		return all.onbuild(s, c.Expression, line, classic)
 	}
 	return nil
 }
 
 // onbuild reads a trigger. It is bound when it fires, below or in another file:
 // a stage's number means nothing before.
-func (list stages) onbuild(s *stage, expression string, line int, classic bool) error {
+func (all stages) onbuild(s *stage, expression string, line int, classic bool) error {
 	trigger, err := parseTrigger(expression)
 	if err != nil {
 		return fmt.Errorf("reading the Dockerfile: line %d: ONBUILD: %w", line, err)
@@ -85,7 +91,7 @@ func (list stages) onbuild(s *stage, expression string, line int, classic bool) 
 		}
 	}
 	first := len(s.bases)
-	if err := list.command(s, trigger, line, classic); err != nil {
+	if err := all.command(s, trigger, line, classic); err != nil {
 		return err
 	}
 	for i := range s.bases[first:] {
@@ -96,7 +102,7 @@ func (list stages) onbuild(s *stage, expression string, line int, classic bool) 
 
 // copyFrom reads the source of COPY: a stage by number or name, or an image.
 // The classic builder has no scratch here, and takes an image of that name.
-func (list stages) copyFrom(s *stage, from string, line int, classic bool) error {
+func (all stages) copyFrom(s *stage, from string, line int, classic bool) error {
 	const how = "COPY --from"
 	if strings.Contains(from, "$") {
 		s.bases = append(s.bases, Base{Line: line, How: how, Text: from, Err: fmt.Errorf("%s takes no variables: give the image a stage of its own, FROM %s AS NAME, and copy from that", how, from)})
@@ -107,33 +113,23 @@ func (list stages) copyFrom(s *stage, from string, line int, classic bool) error
 	}
 	number, err := strconv.Atoi(from)
 	if err != nil {
-		list.use(s, from, line, how)
+		all.use(s, from, line, how)
 		return nil
 	}
-	if number < 0 || number >= len(list) {
+	if number < 0 || number >= len(all.list) {
 		return fmt.Errorf("reading the Dockerfile: line %d: %s=%s: no stage above has that number", line, how, from)
 	}
 	return nil
 }
 
 // use takes a name for a stage if one has it, else for an image.
-func (list stages) use(s *stage, name string, line int, how string) {
+func (all stages) use(s *stage, name string, line int, how string) {
 	if name == "" {
 		return
 	}
-	if _, ok := list.find(strings.ToLower(name)); !ok {
+	if _, ok := all.named[strings.ToLower(name)]; !ok {
 		s.bases = append(s.bases, named(name, line, how))
 	}
-}
-
-// find gives the stage of a name; of several, the last one.
-func (list stages) find(name string) (int, bool) {
-	for i, s := range slices.Backward(list) {
-		if s.name == name {
-			return i, true
-		}
-	}
-	return 0, false
 }
 
 // parseTrigger reads the instruction that ONBUILD keeps for later builds.
@@ -150,20 +146,20 @@ func parseTrigger(expression string) (instructions.Command, error) {
 
 // target is the last stage that is built. Of several with the name BuildKit
 // builds the last one, and the classic builder stops before that.
-func (list stages) target(name string) (int, error) {
+func (all stages) target(name string) (int, error) {
 	if name == "" {
-		return len(list) - 1, nil
+		return len(all.list) - 1, nil
 	}
-	last, ok := list.find(strings.ToLower(name))
+	last, ok := all.named[strings.ToLower(name)]
 	if !ok {
-		return 0, fmt.Errorf("the Dockerfile has no stage %q: its stages are %s", name, list.names())
+		return 0, fmt.Errorf("the Dockerfile has no stage %q: its stages are %s", name, all.names())
 	}
 	return last, nil
 }
 
-func (list stages) names() string {
+func (all stages) names() string {
 	var names []string
-	for _, s := range list {
+	for _, s := range all.list {
 		if s.name != "" {
 			names = append(names, s.name)
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,10 +19,13 @@ func TestClassicBuilder(t *testing.T) {
 	b.env = append(b.env, "DOCKER_BUILDKIT=0")
 	good := b.must(t)(b.UnsignedImage(t.Context(), "good:1")).Ref
 	evil := b.must(t)(b.UnsignedImage(t.Context(), "evil:1")).Ref
+	if out := b.docker(t, "tag", evil, "scratch"); out.code != 0 {
+		t.Fatal(out.stderr)
+	}
 	for name, test := range map[string]struct {
 		file, target string
-		refused      bool // by the builder, before it does anything
-		scratch      bool // is the name of the image
+		refused      bool   // by the builder, before it does anything
+		name         string // of EVIL, if another than it has in the registry
 	}{
 		"stages above the target":     {file: "FROM EVIL AS one\nRUN echo EVIL RAN\nFROM GOOD AS b\n", target: "b"},
 		"here-document":               {file: "FROM GOOD\nRUN <<\"RUN true\"\nFROM EVIL\nRUN echo EVIL RAN\nRUN true\n"},
@@ -31,7 +35,7 @@ func TestClassicBuilder(t *testing.T) {
 		"two carriage returns":        {file: "FROM GOOD\nRUN true \\\r\r\nFROM EVIL\nRUN echo EVIL RAN\n"},
 		"no values for the platform":  {file: "FROM EVIL${TARGETARCH:+-no}\nRUN echo EVIL RAN\n"},
 		"ARG beside the one it needs": {file: "ARG A=GOOD B=${A:-EVIL}\nFROM ${B}\nRUN echo EVIL RAN\n"},
-		"image with the name scratch": {file: "FROM scratch\nCOPY --from=scratch /bin /bin\nRUN echo EVIL RAN\n", scratch: true},
+		"image with the name scratch": {file: "FROM scratch\nCOPY --from=scratch /bin /bin\nRUN echo EVIL RAN\n", name: "docker.io/library/scratch:latest"},
 		"trigger on a later stage":    {file: "FROM GOOD AS a\nONBUILD COPY --from=x /bin/sh /x\nFROM EVIL AS x\nFROM a AS b\nRUN echo EVIL RAN\n", target: "b"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,10 +50,11 @@ func TestClassicBuilder(t *testing.T) {
 			}
 			out := b.docker(t, "build", "--no-cache", "--network", "none", "--target", test.target, dir)
 			ran := strings.Contains("\n"+out.stdout, "\nEVIL RAN\n")
-			if ran == test.refused {
+			if ran == test.refused || test.refused == (out.code == 0) {
 				t.Errorf("ran it: %v, want %v; exit code %d\n%s%s", ran, !test.refused, out.code, out.stdout, out.stderr)
 			}
-			reported := slices.ContainsFunc(bases, func(base dockerfile.Base) bool { return base.Ref != nil && base.Ref.String() == evil })
+			want := cmp.Or(test.name, evil)
+			reported := slices.ContainsFunc(bases, func(base dockerfile.Base) bool { return base.Ref != nil && base.Ref.String() == want })
 			if reported == test.refused {
 				t.Errorf("reported: %v, want %v: %v", reported, !test.refused, bases)
 			}

@@ -142,10 +142,7 @@ func (r rooting) begins(found, known chain) (chain, error) {
 
 // olderRoot refuses a root below one that was seen.
 func olderRoot(version, seen int) error {
-	return &trust.Error{
-		Reason: trust.Rollback, Role: string(data.CanonicalRootRole), Err: fmt.Errorf("version %d, but version %d has been seen", version, seen),
-		Next: "tell those who run the trust server that it holds older data than it did; if the repository was begun anew and you have pinned its new root, remove its file from the trust cache",
-	}
+	return refuse(trust.Rollback, data.CanonicalRootRole, fmt.Errorf("version %d, but version %d has been seen", version, seen))
 }
 
 func (r rooting) notPinned(root *data.SignedRoot) error {

@@ -9,14 +9,17 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 )
 
 // Save writes a policy in place of the one that was read: at once or not at
 // all, with the owner and mode that the file has, 0644 if it is new. Behind a
 // symlink the file it names is written. It refuses if the file no longer holds
-// before, which is empty for a file that is to be new.
+// before, which is empty for a file that is to be new; of several at a time
+// with the same before, one succeeds.
 func Save(path string, before, after []byte) error {
 	if err := save(path, before, after); err != nil {
 		return fmt.Errorf("writing the policy: %w", err)
@@ -29,6 +32,11 @@ func save(path string, before, after []byte) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := lock(filepath.Dir(target), maxWait)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	old, err := unchanged(target, before)
 	if err != nil {
 		return err
@@ -52,11 +60,40 @@ func save(path string, before, after []byte) error {
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	// Once more, since the disk may have taken its time.
+	// Once more: an editor asks for no lock, and the disk may have taken its time.
+	if now, err := resolve(path); err != nil || now != target {
+		return errors.Join(fmt.Errorf("%s was another file when it was read: look at it and try again", path), err)
+	}
 	if _, err := unchanged(target, before); err != nil {
 		return err
 	}
 	return file.CloseAtomicallyReplace()
+}
+
+// maxWait bounds the wait for others, who take some milliseconds each. Whoever
+// may read the folder can lock it, and must not stop edits for good unnoticed.
+const maxWait = 10 * time.Second
+
+// lock keeps other processes from saving into a folder between our look and
+// our rename. It is on the folder itself, under whatever name that was found:
+// it leaves nothing behind, and the file is another one after every save.
+func lock(folder string, patience time.Duration) (unlock func(), err error) {
+	dir, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = dir.Close() }, nil // closing unlocks
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(fmt.Errorf("locking %s: %w", folder, err), dir.Close())
+		}
+		if time.Now().After(deadline) {
+			return nil, errors.Join(fmt.Errorf("another program has locked %s for %v: end it (fuser %s names it) and try again", folder, patience, folder), dir.Close())
+		}
+	}
 }
 
 // resolve follows symlinks to the file that is to be replaced.

@@ -2,13 +2,18 @@ package policy
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
@@ -275,6 +280,88 @@ func TestSaveKeepsOwnerModeAndSymlink(t *testing.T) {
 	}
 	if fresh := filepath.Join(dir, "fresh.json"); Save(fresh, nil, []byte("new")) != nil || mode(t, fresh) != 0o644 {
 		t.Errorf("a new file has mode %v", mode(t, fresh))
+	}
+}
+
+// TestSaveLosesNoEdit lets several edit at a time, each trying again when
+// refused: every edit that was saved is there in the end, and nothing else.
+func TestSaveLosesNoEdit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "site", "policy.json")
+	mkdir(t, filepath.Dir(path))
+	write(t, path, `{"content-trust": {"mode": "enforced"}}`)
+	link(t, "site", filepath.Join(dir, "folder"))
+	link(t, "site/policy.json", filepath.Join(dir, "file"))
+	names := []string{path, filepath.Join(dir, "folder", "policy.json"), filepath.Join(dir, "file")}
+	const editors, edits = 6, 15
+	var all sync.WaitGroup
+	for editor := range editors {
+		all.Go(func() {
+			for edit := range edits {
+				repository := fmt.Sprintf("a.io/x%d-%d", editor, edit)
+				if err := editUntilSaved(names[editor%len(names)], repository); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	p, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(p.Digests); got != editors*edits {
+		t.Errorf("%d edits were saved, and %d are there", editors*edits, got)
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func editUntilSaved(path, repository string) error {
+	for {
+		before, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		after, err := AddDigests(before, repository, []digest.Digest{digest.FromString("x")})
+		if err != nil {
+			return err
+		}
+		err = Save(path, before, after)
+		if err == nil || !strings.Contains(err.Error(), "was changed since it was read") {
+			return err
+		}
+	}
+}
+
+// TestLock: who is kept out is told of it, and gets in when the other is done.
+func TestLock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	unlock, err := lock(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(dir, 0); err == nil || !strings.Contains(err.Error(), "another program has locked "+dir) {
+		t.Errorf("got %v", err)
+	}
+	second := make(chan error)
+	go func() {
+		unlock, err := lock(dir, time.Minute)
+		if err == nil {
+			unlock()
+		}
+		second <- err
+	}()
+	unlock()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	if _, err := lock(filepath.Join(dir, "none"), 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/shared/trust/notary"
 	"github.com/opencontainers/go-digest"
 )
@@ -141,6 +143,12 @@ func (d *decoder) patterns(path string, patterns []string) error {
 }
 
 func (d *decoder) validateNotary(p *Policy) error {
+	if err := d.hosts("/notary/servers", keys(p.Notary.Servers)); err != nil {
+		return err
+	}
+	if err := d.hosts("/notary/ca", keys(p.Notary.CA)); err != nil {
+		return err
+	}
 	for _, host := range keys(p.Notary.Servers) {
 		path := "/notary/servers/" + host
 		for i, server := range p.Notary.Servers[host] {
@@ -168,6 +176,49 @@ func (d *decoder) validateNotary(p *Policy) error {
 		}
 	}
 	return nil
+}
+
+// hosts refuses a key that no image's name has as its registry: it would decide
+// nothing, without a word.
+func (d *decoder) hosts(path string, hosts []string) error {
+	for _, host := range hosts {
+		if isHost(host) {
+			continue
+		}
+		write := "the registry's host as it stands in the names of images, such as dtr.example.com, dtr.example.com:4443 or docker.io"
+		if meant := meantHost(host); isHost(meant) {
+			write = strconv.Quote(meant)
+		}
+		return d.errorf(d.at[path+"/"+host+"#"], "%sno image is of registry %q: write %s", prefix(path), host, write)
+	}
+	return nil
+}
+
+// hubHosts serve docker.io, which is what images have in their names.
+var hubHosts = []string{"index.docker.io", "registry-1.docker.io", "hub.docker.com", "notary.docker.io"}
+
+// isHost reports whether a full image name can begin with a host.
+func isHost(host string) bool {
+	named, err := reference.ParseNormalizedNamed(host + "/x")
+	return err == nil && reference.Domain(named) == host && host == strings.ToLower(host) && !slices.Contains(hubHosts, host)
+}
+
+// meantHost takes off what a host has in an address, or in another's notation.
+func meantHost(text string) string {
+	_, rest, found := strings.Cut(text, "://")
+	if !found {
+		rest = text
+	}
+	host, _, _ := strings.Cut(strings.ToLower(rest), "/")
+	name, port, found := strings.Cut(host, ":")
+	name = strings.TrimSuffix(name, ".")
+	if slices.Contains(hubHosts, name) {
+		return "docker.io"
+	}
+	if found {
+		return name + ":" + port
+	}
+	return name
 }
 
 func (d *decoder) validateSigners(p *Policy) error {
