@@ -11,6 +11,8 @@
 //   - A login goes to the host it is for and to the token server which that
 //     host names, over https, and nowhere else. A redirect to another host is
 //     followed without it, or not at all.
+//   - A client certificate is shown to the host it is for, when that host was
+//     asked for: not after a redirect by another, nor to another's token server.
 //   - Nobody is greeted first: the challenge is taken from the first 401, and
 //     the request is sent once more.
 //   - Every exchange, the token's included, ends within Options.Timeout, and
@@ -19,7 +21,8 @@
 //     minutes, unless it has been given anew: a daemon that asks every minute
 //     would have the account locked.
 //   - No error and no log line holds a secret: words from a server's answer do
-//     not enter an error, and a Login does not print itself.
+//     not enter an error, but for the host that it names, which is shortened,
+//     and quoted if it is not plain. A Login does not print itself.
 //
 // Challenges are parsed and answered by docker/distribution's registry client,
 // as docker does it (RFC 7235, the registry's token specification, and OAuth 2
@@ -142,5 +145,5 @@ func isLoopback(host string) bool {
 }
 
 // origin is a server's address without path, and without a login that
-// somebody wrote into it.
-func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
+// somebody wrote into it. A server may have named it.
+func origin(u *url.URL) string { return quoted(u.Scheme + "://" + u.Host) }

@@ -16,6 +16,9 @@ import (
 // authorities is 220 KiB.
 const maxPEM = 4 << 20 // bytes
 
+// maxName is the length of the longest name that a folder can have.
+const maxName = 255 // bytes
+
 // A keyPair names the files of a client certificate.
 type keyPair struct{ certificate, key string }
 
@@ -39,7 +42,9 @@ func find(dirs []string, r route) (certificates, error) {
 		if err != nil {
 			return certificates{}, err
 		}
-		found.clients = append(found.clients, own.clients...)
+		if !r.foreign {
+			found.clients = append(found.clients, own.clients...)
+		}
 		if !found.only {
 			found.authorities = append(found.authorities, own.authorities...)
 		}
@@ -60,7 +65,7 @@ func find(dirs []string, r route) (certificates, error) {
 // list reads the folder of one host. As docker has it, *.crt is an authority
 // and *.cert a client's certificate, whose key is beside it in *.key.
 func list(dir, host string) (certificates, error) {
-	if !filepath.IsLocal(host) || filepath.Base(host) != host || host == "." {
+	if !filepath.IsLocal(host) || filepath.Base(host) != host || host == "." || len(host) > maxName {
 		return certificates{}, nil // a name with a path in it has no folder
 	}
 	folder := filepath.Join(dir, host)

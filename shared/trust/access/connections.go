@@ -14,7 +14,8 @@ import (
 const (
 	maxConnections = 64        // hosts; a policy names a few, and a registry may redirect to others
 	maxIdle        = 8         // connections kept to a host that speaks HTTP/1.1
-	maxHeader      = 256 << 10 // bytes of an answer's header; a redirect to a store may have 4 KiB
+	maxHeader      = 256 << 10 // bytes of an answer's header
+	maxLocation    = 8 << 10   // bytes of a redirect; one to a store, signed, may have 4 KiB
 )
 
 // A route is what tells connections apart: a host and who vouches for it.
@@ -22,6 +23,7 @@ type route struct {
 	host    string
 	ca      string // PEM file; it alone vouches for the host, unless namedBy is set
 	namedBy string // the host that names this one as its token server; what vouches for it counts too
+	foreign bool   // another host leads there, and chooses what is asked: no client certificate is shown
 }
 
 // connections are the transports that Clients share.
@@ -117,8 +119,24 @@ func (c *Clients) send(req *http.Request, r route, to peer, until time.Time) (*h
 		cancel()
 		return nil, explain(err)
 	}
+	if !leadsSomewhere(resp) {
+		discard(resp)
+		cancel()
+		return nil, to.failed(nil, "it redirects to something that is not an address; see its configuration")
+	}
 	resp.Body = &body{ReadCloser: resp.Body, cancel: cancel, explain: explain}
 	return resp, nil
+}
+
+// leadsSomewhere reports whether an answer is no redirect that net/http would
+// quote in an error of its own, at whatever length.
+func leadsSomewhere(resp *http.Response) bool {
+	location := resp.Header.Get("Location")
+	if resp.StatusCode < 300 || resp.StatusCode >= 400 || location == "" {
+		return true
+	}
+	_, err := url.Parse(location)
+	return err == nil && len(location) <= maxLocation
 }
 
 // A body ends its exchange when it is closed, and explains what breaks it off.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -95,7 +96,23 @@ func (c *Clients) authorityOf(host string) string {
 	if len(c.opts.CertDirs) == 0 {
 		return "have the system trust its CA"
 	}
-	return fmt.Sprintf("put its CA into %s/%s/ca.crt", c.opts.CertDirs[0], host)
+	return fmt.Sprintf("put its CA into %s/%s/ca.crt", c.opts.CertDirs[0], quoted(host))
+}
+
+// maxQuoted is how much of a text that is not ours an error quotes.
+const maxQuoted = 300 // bytes
+
+// quoted is a text that a server has had a hand in, for an error: not too long,
+// and in quotes if a terminal could make something else of it.
+func quoted(text string) string {
+	rest := ""
+	if len(text) > maxQuoted {
+		text, rest = text[:maxQuoted], "..."
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		text = strconv.QuoteToASCII(text)
+	}
+	return text + rest
 }
 
 // failed is an Error of the peer.
@@ -116,9 +133,9 @@ func (p peer) explain(err error, limit time.Duration) error {
 	case errors.As(err, &unknown):
 		return p.failed(err, "its certificate is signed by an unknown authority; %s", p.authority)
 	case errors.As(err, &host):
-		return p.failed(err, "its certificate is for another host (%v)", host)
+		return p.failed(err, "its certificate is for another host (%s)", quoted(host.Error()))
 	case errors.As(err, &invalid), errors.As(err, &verify):
-		return p.failed(err, "its certificate is not valid: %v", err)
+		return p.failed(err, "its certificate is not valid: %s", quoted(err.Error()))
 	case errors.As(err, &plain):
 		return p.failed(err, "it does not speak HTTPS; is the port right?")
 	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert, RFC 8446, 6
@@ -134,7 +151,7 @@ func (p peer) explain(err error, limit time.Duration) error {
 	case isTimeout(err):
 		return p.failed(err, "no answer within %s; %s", limit, p.slow)
 	default:
-		return p.failed(err, "%v", err)
+		return p.failed(err, "%s", quoted(err.Error()))
 	}
 }
 

@@ -18,7 +18,8 @@ const (
 )
 
 // A gate is the transport of one client. It opens one host and, there, one
-// repository; requests to other hosts, after a redirect, pass without a login.
+// repository; requests to other hosts, after a redirect, pass without a login
+// and without a client certificate.
 type gate struct {
 	clients  *Clients
 	host     string
@@ -35,8 +36,8 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, g.peer.failed(nil, "a %s is not sent there: its client only reads", req.Method)
 	}
 	until := g.until(req)
-	if req.URL.Host != g.host || req.URL.Scheme != "https" {
-		return g.clients.send(req, route{host: req.URL.Host}, g.clients.elsewhere(req.URL, g.peer), until)
+	if req.URL.Host != g.host || req.URL.Scheme != "https" || g.hasLeft(req) {
+		return g.clients.send(req, route{host: req.URL.Host, foreign: true}, g.clients.elsewhere(req.URL, g.peer), until)
 	}
 	used, header, err := g.remembered(req.Context(), &until)
 	if err != nil {
@@ -230,6 +231,18 @@ func (g *gate) until(req *http.Request) time.Time {
 	return time.Now().Add(g.clients.opts.Timeout)
 }
 
+// hasLeft reports whether a request comes of a redirect by another host, which
+// may not choose what is asked of this one in our name.
+func (g *gate) hasLeft(req *http.Request) bool {
+	for req.Response != nil && req.Response.Request != nil {
+		req = req.Response.Request
+		if req.URL.Host != g.host {
+			return true
+		}
+	}
+	return false
+}
+
 // stay refuses redirects that leave the host, as a trust server's would.
 func (g *gate) stay(req *http.Request, via []*http.Request) error {
 	if req.URL.Host != g.host || req.URL.Scheme != "https" {
@@ -266,5 +279,5 @@ func (g *gate) realm(params map[string]string, plain bool) (*url.URL, error) {
 	if u.Scheme == "https" || u.Scheme == "http" && plain && isLoopback(u.Host) {
 		return u, nil
 	}
-	return nil, g.peer.failed(nil, "it names the token server %s, which is not https; a login is not sent there: see the realm in the server's configuration", fmt.Sprintf("%.100s", origin(u)))
+	return nil, g.peer.failed(nil, "it names the token server %s, which is not https; a login is not sent there: see the realm in the server's configuration", origin(u))
 }

@@ -3,9 +3,9 @@ package access
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +23,10 @@ const (
 // maxSessions bounds the tokens that are kept; one has 1 to 3 KiB, and at most
 // maxToken.
 const maxSessions = 4096
+
+// maxChallenge bounds what is kept of a challenge, with a session; one with the
+// address of a token server and the name of a service has 200 bytes.
+const maxChallenge = 4 << 10
 
 // clientID is what docker calls itself before a token server. An identity
 // token is good only for the client it was given to (RFC 6749, 6), and it was
@@ -62,7 +66,11 @@ func (g *gate) answer(asked []challenge.Challenge, login Login, plain bool) (*se
 		if c.Scheme != bearer && (c.Scheme != basic || s.scheme == bearer) {
 			continue
 		}
-		s.scheme, s.params = c.Scheme, maps.Clone(c.Parameters)
+		s.scheme, s.params = c.Scheme, c.Parameters
+	}
+	var err error
+	if s.params, err = g.kept(s.params); err != nil {
+		return nil, err
 	}
 	switch s.scheme {
 	case basic:
@@ -85,6 +93,23 @@ func (g *gate) answer(asked []challenge.Challenge, login Login, plain bool) (*se
 	default:
 		return nil, g.peer.failed(nil, "it answers 401 and asks for a login in no way that is known here; want Bearer or Basic in its WWW-Authenticate")
 	}
+}
+
+// kept are the parameters of a challenge that count, without the header that
+// they came in.
+func (g *gate) kept(params map[string]string) (map[string]string, error) {
+	kept, size := map[string]string{}, 0
+	for _, name := range []string{"realm", "service", "scope"} {
+		value, ok := params[name]
+		if !ok {
+			continue
+		}
+		if size += len(value); size > maxChallenge {
+			return nil, g.peer.failed(nil, "its challenge has more than the %d KiB that are read; see the realm and the service in the server's configuration", maxChallenge>>10)
+		}
+		kept[name] = strings.Clone(value)
+	}
+	return kept, nil
 }
 
 // shut is a server that wants a login, or a part of it, which is not there.

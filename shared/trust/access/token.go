@@ -33,7 +33,8 @@ type tokenSource struct {
 }
 
 // tokenSource of a realm trusts the certificates that the gate's host has;
-// another host's own folder is trusted beside them.
+// another host's own folder is trusted beside them. A client certificate is
+// shown to the gate's host alone.
 func (g *gate) tokenSource(realm *url.URL, login Login) *tokenSource {
 	t := &tokenSource{
 		clients: g.clients, realm: realm, login: seal(login), domain: g.entry.domain,
@@ -41,7 +42,7 @@ func (g *gate) tokenSource(realm *url.URL, login Login) *tokenSource {
 		showing: func() *showing { return g.showing(realm.Host, login) },
 	}
 	if realm.Host != g.host {
-		t.route = route{host: realm.Host, ca: g.entry.route.ca, namedBy: g.host}
+		t.route = route{host: realm.Host, ca: g.entry.route.ca, namedBy: g.host, foreign: true}
 	}
 	return t
 }

@@ -1,0 +1,7 @@
+//go:build !race
+
+package notary_test
+
+// raceDetector says that this is a build of go test -race, which takes up to
+// twenty times as long.
+const raceDetector = false

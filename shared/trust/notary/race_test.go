@@ -1,0 +1,5 @@
+//go:build race
+
+package notary_test
+
+const raceDetector = true
