@@ -80,16 +80,13 @@ func (o *policyOptions) verifier(dockerCLI command.Cli) (*policy.Verifier, error
 	return newVerifier(dockerCLI, loaded), nil
 }
 
-// needed is the policy with its verifier, where nothing can be told without.
-func (o *policyOptions) needed(dockerCLI command.Cli) (*policy.Policy, *policy.Verifier, error) {
-	loaded, err := o.load()
-	if err != nil {
-		return nil, nil, err
+// needed is the verifier where nothing can be told without a policy.
+func (o *policyOptions) needed(dockerCLI command.Cli) (*policy.Verifier, error) {
+	verifier, err := o.verifier(dockerCLI)
+	if err == nil && verifier == nil {
+		return nil, fmt.Errorf("there is no policy at %s, so nobody's signature counts: begin one with docker stig trust pin, or name one with --policy", policy.DefaultPath)
 	}
-	if loaded == nil {
-		return nil, nil, fmt.Errorf("there is no policy at %s, so nobody's signature counts: begin one with docker stig trust pin, or name one with --policy", policy.DefaultPath)
-	}
-	return loaded, newVerifier(dockerCLI, loaded), nil
+	return verifier, err
 }
 
 // newVerifier makes a verifier that signs in as docker login left it.

@@ -83,7 +83,7 @@ func runTrustExport(ctx context.Context, dockerCLI command.Cli, opts exportOptio
 	if err := checkOutput(dockerCLI, opts.output); err != nil {
 		return err
 	}
-	_, verifier, err := opts.policy.needed(dockerCLI)
+	verifier, err := opts.policy.needed(dockerCLI)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ the others are kept; 1 the file is damaged or nothing could be kept.`,
 }
 
 func runTrustImport(ctx context.Context, dockerCLI command.Cli, opts importOptions) error {
-	_, verifier, err := opts.policy.needed(dockerCLI)
+	verifier, err := opts.policy.needed(dockerCLI)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func runTrustInspect(ctx context.Context, dockerCLI command.Cli, opts inspectOpt
 		}
 		inspections[i] = inspection{name: name, ref: ref}
 	}
-	_, verifier, err := opts.policy.needed(dockerCLI)
+	verifier, err := opts.policy.needed(dockerCLI)
 	if err != nil {
 		return err
 	}

@@ -235,7 +235,7 @@ func (o *pinOptions) edit(file *policyFile, ref reference.Named, ids []string) (
 
 // prove verifies the repository by the policy as it lies there now.
 func (o *pinOptions) prove(ctx context.Context, dockerCLI command.Cli, ref reference.Named, file *policyFile, changed bool) error {
-	_, verifier, err := o.policy.needed(dockerCLI)
+	verifier, err := o.policy.needed(dockerCLI)
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func (a *approval) describe(ctx context.Context, before *policy.Verifier) string
 
 // proveApprovals verifies the images by the policy as it lies there now.
 func (o *pinOptions) proveApprovals(ctx context.Context, dockerCLI command.Cli, approvals []approval) error {
-	_, verifier, err := o.policy.needed(dockerCLI)
+	verifier, err := o.policy.needed(dockerCLI)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func runTrustVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptio
 		return err
 	}
 	if len(verdicts) > 0 {
-		_, verifier, err := opts.policy.needed(dockerCLI)
+		verifier, err := opts.policy.needed(dockerCLI)
 		if err != nil {
 			return err
 		}
