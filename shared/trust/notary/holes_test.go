@@ -201,3 +201,13 @@ func TestIDThatIsNoDigest(t *testing.T) {
 		}
 	}
 }
+
+// TestCapitalsAreAnotherText: a digest is one text, or what is revoked by it
+// could be asked for by another.
+func TestCapitalsAreAnotherText(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	capitals := digest.Digest("sha256:" + strings.ToUpper(good.Encoded()))
+	_, err := b.verify(t, gun, trust.Content{ID: capitals, Store: trust.ContainerdStore})
+	wantReason(t, err, trust.Unsigned)
+}

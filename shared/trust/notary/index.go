@@ -146,8 +146,8 @@ func (s sum) digest() digest.Digest { return digest.NewDigestFromBytes(digest.SH
 
 func sumOf(d digest.Digest) (s sum, ok bool) {
 	encoded, ok := strings.CutPrefix(string(d), "sha256:")
-	if !ok || len(encoded) != hex.EncodedLen(len(s)) {
-		return s, false
+	if !ok || len(encoded) != hex.EncodedLen(len(s)) || strings.ContainsAny(encoded, "ABCDEF") {
+		return s, false // capitals would be another text for the same digest
 	}
 	_, err := hex.Decode(s[:], []byte(encoded))
 	return s, err == nil

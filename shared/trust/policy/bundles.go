@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -171,6 +172,9 @@ func (b blobs) Open(ctx context.Context, name string, d ocispec.Descriptor) (io.
 		return nil, err
 	}
 	resp, err := client.Do(req)
+	if wrapped := new(url.Error); errors.As(err, &wrapped) {
+		return nil, wrapped.Err // without the address, which a redirect may have given a secret
+	}
 	if err != nil {
 		return nil, err
 	}

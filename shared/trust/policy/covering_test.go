@@ -404,8 +404,8 @@ func TestWideListIsBounded(t *testing.T) {
 	list := s.push("app", listOf(t, entries...))
 	v := s.verifier(map[string]string{"app": s.sign("app", list)}, nil)
 	answers(t, v, s.question("app:v0", pulled(digest.FromString("nobody's"))), "", "", trust.DigestMismatch)
-	if asked := len(s.asked()); asked != 1+maxFetches {
-		t.Errorf("%d requests, want the list and %d of its manifests", asked, maxFetches)
+	if asked := len(s.asked()); asked < 2 || asked > 1+maxFetches { // a slow machine ends sooner
+		t.Errorf("%d requests, want the list and at most %d of its manifests", asked, maxFetches)
 	}
 }
 
