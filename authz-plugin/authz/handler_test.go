@@ -272,6 +272,7 @@ func TestFloodOfLargeRequests(t *testing.T) {
 	r.timeout = 50 * time.Millisecond
 	large := post("/containers/create", `{"Image":"`+app+`:v1","Labels":{"x":"`+strings.Repeat("x", small)+`"}}`)
 	wantVerdict(t, r.ask(t, requestPath, large), false, "too many large requests")
+	r.timeout = DecisionTimeout
 	wantVerdict(t, r.ask(t, requestPath, post("/containers/web/stop", "")), true, "")
 	wantVerdict(t, r.ask(t, responsePath, failed(large)), true, "")
 	r.asked.Release(maxRoom)
