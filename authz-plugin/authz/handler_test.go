@@ -141,7 +141,7 @@ func TestDeadlineDeniesAndHarmlessCallsGoOn(t *testing.T) {
 	b := blocked{make(chan struct{})}
 	defer close(b.until)
 	r := newRig(t, enginetest.Containerd(), func(s *Settings) { s.Verifier = b })
-	r.timeout = 50 * time.Millisecond
+	r.timeout = 500 * time.Millisecond
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
