@@ -31,7 +31,9 @@ func newAuthzStatusCommand(dockerCLI command.Cli) *cobra.Command {
 		Long: `Show what docker-stig-authz goes by on this machine: the policy, the hosts it has
 logins for, and of each repository it knows the day from which starts will be
 refused. Files are read, and nothing else: neither the engine nor the daemon nor
-a trust server is asked, so this does not tell whether the engine enforces.
+a trust server is asked, so this does not tell whether the engine enforces. It
+looks where the packaged daemon does: if yours was started with --policy or
+--state, give --policy and STIG_STATE the same values.
 
 Exit codes: 0; 3 something could not be read; 1 everything else.`,
 		Example: `  sudo docker stig authz status`,

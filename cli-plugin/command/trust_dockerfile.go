@@ -21,7 +21,7 @@ type buildOptions struct {
 func (b *buildOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&b.path, "dockerfile", "", "Verify the images that building this file starts from, - for standard input")
 	flags.StringArrayVar(&b.args, "build-arg", nil, "NAME=VALUE for the build, or NAME for the environment's value; may be repeated")
-	flags.StringVar(&b.target, "target", "", "Stage that is built: those after it do not count, as the classic builder has it")
+	flags.StringVar(&b.target, "target", "", "Stage that is built: it and all stages before it count; without it all stages do")
 }
 
 // check refuses options that belong to a Dockerfile where none is named.

@@ -36,23 +36,25 @@ func newTrustPinCommand(dockerCLI command.Cli) *cobra.Command {
 with what its publisher says by another way; after a yes write its ID into the
 policy. Nobody vouches for what a server offers: the comparison is what makes
 the pin worth anything. With --key-id it has been made already: the pin is
-written without asking if the server offers that key, and refused if not.
+written without asking if the server offers that key, and refused if not. Where
+the policy has an empty list of servers, nothing can be compared: it asks all
+the same, unless --yes is given, and verifies nothing.
 
 With --digest the content that the engine holds under each name is approved: its
 digest is added to "digests". That is no signature; no checklist counts it as
 one.
 
-A policy that is missing is begun at ` + policy.DefaultPath + `, in mode
+Changing a policy below /etc takes root. A policy that is missing is begun at ` + policy.DefaultPath + `, in mode
 permissive.
 
-Exit codes: 0 the policy says so now, and what it names is accepted; 2 --key-id
-is not the key that is offered, or the repository is refused all the same; 3 the
-trust server or the engine could not tell; 1 everything else, nothing was
-changed.`,
-		Example: `  docker stig trust pin registry.example.com/prod/app
-  docker stig trust pin --scope 'registry.example.com/prod/*' registry.example.com/prod/app
-  docker stig trust pin --key-id 84ca6e44... registry.example.com/prod/app
-  docker stig trust pin --digest registry.example.com/vendor/agent:3.5`,
+Exit codes: 0 the policy says so now, and what it names is accepted, or no server
+is there to ask; 2 --key-id is not the key that is offered, or the repository is
+refused all the same; 3 the trust server or the engine could not tell; 1
+everything else, nothing was changed.`,
+		Example: `  sudo docker stig trust pin registry.example.com/prod/app
+  sudo docker stig trust pin --scope 'registry.example.com/prod/*' registry.example.com/prod/app
+  sudo docker stig trust pin --key-id 84ca6e44... registry.example.com/prod/app
+  sudo docker stig trust pin --digest registry.example.com/vendor/agent:3.5`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := opts.check(); err != nil {
 				return usageError(cmd, err)
@@ -72,7 +74,7 @@ changed.`,
 	}
 	flags := cmd.Flags()
 	opts.policy.addFlags(flags)
-	flags.BoolVarP(&opts.yes, "yes", "y", false, "Change the policy without asking; nobody has compared anything then")
+	flags.BoolVarP(&opts.yes, "yes", "y", false, "Change the policy without asking; without --key-id nobody has compared anything then")
 	flags.BoolVar(&opts.digest, "digest", false, "Approve the content that the engine holds, which is no signature")
 	flags.BoolVar(&opts.cert, "cert", false, "Pin the root certificate of this one repository rather than the key")
 	flags.StringVar(&opts.scope, "scope", "", "Pattern of repositories to pin the key for (default the repository alone)")

@@ -51,7 +51,7 @@ func printedID(id string) string {
 // comparison says how a person finds out whose key it is.
 func comparison(cert bool, gun string) string {
 	what, how := "root key", `      grep -l "role: root" ~/.docker/trust/private/*
-    The name of the file that it prints is the ID.`
+    The name of the file that it prints, without .key, is the ID.`
 	if cert {
 		what, how = "root certificate", "      docker trust inspect --pretty "+gun+`
     The ID is under Root Key, in the last lines.`

@@ -132,10 +132,10 @@ func TestVerifyBadServers(t *testing.T) {
 			_, ca := answer(nil)(t)
 			return b.NotaryURL(), ca
 		}, "unknown authority"},
-		"CA file missing": {func(*testing.T) (string, string) { return b.NotaryURL(), "/nonexistent.pem" }, "reading the CA"},
+		"CA file missing": {func(*testing.T) (string, string) { return b.NotaryURL(), "/nonexistent.pem" }, "reading its certificates"},
 		"down":            {func(*testing.T) (string, string) { return "https://127.0.0.1:1", b.CA() }, "nobody listens there"},
 		"no such name":    {func(*testing.T) (string, string) { return "https://notary.invalid", b.CA() }, "its name is unknown"},
-		"401":             {answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }), "wants a login (401)"},
+		"401":             {answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }), "answers 401 and asks for a login"},
 		"500":             {answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }), "answers 500"},
 		"HTML":            {answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }), "web page"},
 		"truncated JSON":  {answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"signed":`)) }), "truncated or broken JSON"},
@@ -143,7 +143,7 @@ func TestVerifyBadServers(t *testing.T) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte(`{"signed":`))
 		}), "broke off"},
-		"silence": {silentServer, "gave no answer within"},
+		"silence": {silentServer, "no answer within 2s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, ca := test.server(t)

@@ -12,7 +12,7 @@ import (
 // Defaults of what is kept in memory.
 const (
 	DefaultMaxRepositories = 20_000
-	DefaultMaxMemory       = 96 << 20 // bytes; one repository with ten tags costs about 4 KiB, see BenchmarkMemory
+	DefaultMaxMemory       = 96 << 20 // bytes; one repository with ten tags costs about 8 KiB, see BenchmarkMemory
 	maxRefusals            = 1_000    // anybody can ask about names that nobody signed
 )
 
