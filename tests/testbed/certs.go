@@ -60,7 +60,7 @@ func (a authority) issue(file string, serial int64, use x509.ExtKeyUsage) error 
 		return err
 	}
 	return errors.Join(
-		replaceFile(file+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		replaceFile(file+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
 		os.WriteFile(file+".key", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), 0o600),
 	)
 }
@@ -75,7 +75,7 @@ func (tb *Testbed) writeCertificates(now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	return caPEM, errors.Join(
-		replaceFile(tb.CA(), caPEM),
+		replaceFile(tb.CA(), caPEM, 0o644),
 		ca.issue(tb.path("srv"), 2, x509.ExtKeyUsageServerAuth),
 		ca.issue(tb.path("signer"), 3, x509.ExtKeyUsageServerAuth),
 		ca.issue(tb.path("signer-client"), 4, x509.ExtKeyUsageClientAuth),

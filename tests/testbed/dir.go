@@ -26,8 +26,11 @@ var contents = []string{
 	"registry-basic.htpasswd", "registry-basic.yml", "registry-token.yml", "notary-token.json", "tokens.crt",
 	"config", "data", "exec", "images", "plugins", "log", "state", // what it keeps
 	"d.sock", "d.pid", "r.sock",
-	stateName + ".new", stateName,
+	stateName,
 }
+
+// unfinished ends the name of a file that is about to replace another one.
+const unfinished = ".new"
 
 // maxSocketPath is the longest path of a unix socket in bytes: sun_path of
 // unix(7) holds 108, the last of which is zero.
@@ -95,7 +98,7 @@ func vacant(dir string) error {
 		return inUse(dir)
 	}
 	for _, e := range entries {
-		if e.Name() != lockName && e.Name() != stateName+".new" {
+		if e.Name() != lockName && e.Name() != stateName+unfinished {
 			return fmt.Errorf("%s is no testbed and not empty (%s): give an empty or a new folder", dir, e.Name())
 		}
 	}
@@ -106,11 +109,13 @@ func inUse(dir string) error {
 	return fmt.Errorf("%s is in use by a testbed: run `testbed down --dir %s` first", dir, dir)
 }
 
-// clearDir removes what a testbed put into dir.
+// clearDir removes what a testbed put into dir, and what it was about to put
+// there when it was killed.
 func clearDir(dir string) error {
 	var errs []error
 	for _, name := range contents {
-		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
+		path := filepath.Join(dir, name)
+		errs = append(errs, os.RemoveAll(path+unfinished), os.RemoveAll(path))
 	}
 	return errors.Join(errs...)
 }

@@ -95,6 +95,26 @@ func TestDownAfterEarlyKill(t *testing.T) {
 	}
 }
 
+// TestDownRemovesUnfinishedFiles is about an Up that was killed between the
+// writing of each of its files and giving it its name.
+func TestDownRemovesUnfinishedFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l, err := newLedger(dir, state{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range contents {
+		if err := os.WriteFile(filepath.Join(dir, name+unfinished), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Down(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t, dir, l.state.ID)
+}
+
 // TestDownSparesStrangers takes down a testbed whose recorded process has
 // ended and whose number belongs to another one now.
 func TestDownSparesStrangers(t *testing.T) {

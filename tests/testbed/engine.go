@@ -121,7 +121,7 @@ func (tb *Testbed) RestartEngine(ctx context.Context, daemonJSON []byte) error {
 			return err
 		}
 		if daemonJSON != nil {
-			if err := replaceFile(tb.DaemonJSON(), daemonJSON); err != nil {
+			if err := replaceFile(tb.DaemonJSON(), daemonJSON, 0o644); err != nil {
 				return err
 			}
 		}

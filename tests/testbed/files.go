@@ -29,11 +29,11 @@ func (tb *Testbed) writeFiles(now time.Time) error {
 		return err
 	}
 	return errors.Join(
-		replaceFile(filepath.Join(tb.path(clientTLS), "ca.crt"), ca),
-		replaceFile(tb.path("config/config.json"), []byte("{}\n")),
-		replaceFile(tb.DaemonJSON(), []byte("{}\n")),
+		replaceFile(filepath.Join(tb.path(clientTLS), "ca.crt"), ca, 0o644),
+		replaceFile(tb.path("config/config.json"), []byte("{}\n"), 0o644),
+		replaceFile(tb.DaemonJSON(), []byte("{}\n"), 0o644),
 		tb.WritePolicy(nil),
-		replaceFile(tb.path("env"), []byte(tb.shell())),
+		replaceFile(tb.path("env"), []byte(tb.shell()), 0o644),
 	)
 }
 
@@ -79,9 +79,9 @@ func (tb *Testbed) shell() string {
 
 // replaceFile puts data where name is, in one step, so that a reader finds
 // the old or the new content.
-func replaceFile(name string, data []byte) error {
-	if err := os.WriteFile(name+".new", data, 0o644); err != nil {
+func replaceFile(name string, data []byte, mode os.FileMode) error {
+	if err := os.WriteFile(name+unfinished, data, mode); err != nil {
 		return err
 	}
-	return os.Rename(name+".new", name)
+	return os.Rename(name+unfinished, name)
 }

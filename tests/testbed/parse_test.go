@@ -41,7 +41,7 @@ func TestPrepareDirRefuses(t *testing.T) {
 		t.Error("no folder was taken for one")
 	}
 	dir := shortDir(t)
-	if err := replaceFile(filepath.Dir(dir)+"/notes.txt", nil); err != nil {
+	if err := replaceFile(filepath.Dir(dir)+"/notes.txt", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := prepareDir(filepath.Dir(dir)); err == nil || !strings.Contains(err.Error(), "notes.txt") {

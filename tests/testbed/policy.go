@@ -23,7 +23,7 @@ func (tb *Testbed) WritePolicy(sections map[string]any) error {
 	if err != nil {
 		return fmt.Errorf("writing the policy: %w", err)
 	}
-	return replaceFile(tb.PolicyFile(), append(data, '\n'))
+	return replaceFile(tb.PolicyFile(), append(data, '\n'), 0o644)
 }
 
 // Pin writes a policy of that mode which trusts each of repositories by the

@@ -100,11 +100,7 @@ func (l *ledger) save() error {
 	if err != nil {
 		return err
 	}
-	name := filepath.Join(l.dir, stateName)
-	if err := os.WriteFile(name+".new", append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing the testbed's state: %w", err)
-	}
-	if err := os.Rename(name+".new", name); err != nil {
+	if err := replaceFile(filepath.Join(l.dir, stateName), append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the testbed's state: %w", err)
 	}
 	return nil

@@ -82,7 +82,7 @@ func (s *Tokens) makeKey(now time.Time) error {
 		return fmt.Errorf("making the key that signs tokens: %w", err)
 	}
 	s.key = key
-	return replaceFile(s.bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert}))
+	return replaceFile(s.bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert}), 0o644)
 }
 
 // Requests gives what was asked for since the last call.
