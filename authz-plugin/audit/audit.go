@@ -1,69 +1,84 @@
 // Package audit keeps the record of what the authorization plugin decided:
-// one structured record for each decision on images and for each denial, in
-// the journal where there is one, as JSON on standard error elsewhere. What
-// passes without a question is counted.
+// one structured record (package record) for each decision on images and for
+// each denial, in the journal where there is one, in a file that is rotated
+// elsewhere. What passes without a question is counted.
 //
-// A record has the fields below and no others. Bodies, environments, headers
-// and query strings reach the plugin and never come here.
+// Whether something is recorded decides nothing about the engine. A journal or
+// a disk that is full, slow or dead costs a decision 50 ms at the most, its
+// record is lost and counted, and the daemon's own log says so once. Until
+// then a record is written before its decision is answered.
+//
+// A flood of denials is cut to 300 in 10 s; the next record tells how many were
+// counted only. That is below journald's own limit, which would drop without
+// saying of what, and it keeps a flood from pushing everything else out of the
+// files. What was let through is always recorded, under a permissive policy
+// too.
 package audit
 
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/docker-stig/docker-stig/shared/stig"
+	"github.com/docker-stig/docker-stig/shared/record"
 )
 
-// An Outcome is what became of a request.
-type Outcome string
+// The words of package record, for those who decide.
+type (
+	// A Record is one decision.
+	Record = record.Record
+	// An Outcome is what became of a request.
+	Outcome = record.Outcome
+	// A Phase is the moment of a decision.
+	Phase = record.Phase
+	// An Allowance is a break-glass approval.
+	Allowance = record.Allowance
+)
 
+// Outcomes and phases, as package record explains them.
 const (
-	// Allowed was let through.
-	Allowed Outcome = "allow"
-	// Denied was refused.
-	Denied Outcome = "deny"
-	// WouldDeny would have been refused, were the policy enforced.
-	WouldDeny Outcome = "would-deny"
+	Allowed   = record.Allowed
+	Denied    = record.Denied
+	WouldDeny = record.WouldDeny
+	Asked     = record.Asked
+	Answered  = record.Answered
 )
-
-// A Phase is the moment of a decision.
-type Phase string
-
-const (
-	// Asked is before the engine acts.
-	Asked Phase = "request"
-	// Answered is after the engine acted and before it answers.
-	Answered Phase = "answer"
-)
-
-// A Record is one decision.
-type Record struct {
-	Outcome     Outcome
-	Phase       Phase
-	Requirement stig.ID // what a denial upholds
-	User        string  // where TLS tells it
-	Method      string
-	Route       string // the pattern, not the address
-	Image       string // as it was named
-	Others      []string
-	Digest      string // the digest vouched for, else the content's
-	How         string // dct, digest-list, …
-	Signers     []string
-	Reason      string // one word
-	Message     string // the denial's text
-	Duration    time.Duration
-}
 
 // A Log writes records. It is safe for concurrent use.
 type Log struct {
-	logger *slog.Logger
-	passed atomic.Uint64
+	handler slog.Handler
+	now     func() time.Time
+	observe func(Record)
+	writer  *writer // nil: records are written by whoever brings them
+	limit   *limit  // nil: none
+	logPass bool
+	passed  atomic.Uint64
+	lost    atomic.Uint64
+	close   sync.Once
 }
 
-// New writes records to logger.
-func New(logger *slog.Logger) *Log { return &Log{logger: logger} }
+// New writes records to logger, each before Write returns.
+func New(logger *slog.Logger) *Log {
+	return &Log{handler: logger.Handler(), now: time.Now}
+}
+
+// Options configure a Log. Now and Log are required.
+type Options struct {
+	Now     func() time.Time
+	Log     *slog.Logger // for what is to be said about the records themselves
+	File    string       // where there is no journal; empty: record.DefaultFile
+	Passed  bool         // write down what passes without a question, too
+	Observe func(Record) // is shown each decision, written or not; nil: nobody
+}
+
+// Open makes a Log that writes to the journal, or else to a file. Neither is
+// touched before the first record.
+func Open(o Options) *Log {
+	handler, closer := sink(o.File)
+	return open(o, handler, closer)
+}
 
 // Pass counts a request that passed without a question.
 func (l *Log) Pass() { l.passed.Add(1) }
@@ -71,39 +86,51 @@ func (l *Log) Pass() { l.passed.Add(1) }
 // Passed tells how many requests passed without a question.
 func (l *Log) Passed() uint64 { return l.passed.Load() }
 
-// levels are those of the journal's priorities info and warning.
-var levels = map[Outcome]slog.Level{
-	Allowed:   slog.LevelInfo,
-	Denied:    slog.LevelWarn,
-	WouldDeny: slog.LevelWarn,
+// LetPass counts a request that passed without a question, and writes it down
+// if the daemon was told to.
+func (l *Log) LetPass(ctx context.Context, r Record) {
+	l.passed.Add(1)
+	if l.logPass {
+		r.Outcome = record.Passed
+		l.put(ctx, r)
+	}
+}
+
+// Lost tells how many records could not be written.
+func (l *Log) Lost() uint64 { return l.lost.Load() }
+
+// Suppressed tells how many denials were counted and not written, because
+// there were so many.
+func (l *Log) Suppressed() uint64 {
+	if l.limit == nil {
+		return 0
+	}
+	return l.limit.total.Load()
 }
 
 // Write writes one record. Fields without a value are left out.
 func (l *Log) Write(ctx context.Context, r Record) {
-	attrs := []slog.Attr{
-		slog.String("decision", string(r.Outcome)),
-		slog.String("phase", string(r.Phase)),
+	if l.observe != nil {
+		l.observe(r)
 	}
-	for _, field := range []struct{ key, value string }{
-		{"requirement", string(r.Requirement)},
-		{"user", r.User},
-		{"method", r.Method},
-		{"route", r.Route},
-		{"image", r.Image},
-		{"digest", r.Digest},
-		{"how", r.How},
-		{"reason", r.Reason},
-		{"detail", r.Message},
-	} {
-		if field.value != "" {
-			attrs = append(attrs, slog.String(field.key, field.value))
+	if l.limit != nil {
+		suppressed, ok := l.limit.take(l.now(), r.Outcome == Denied)
+		if !ok {
+			return
 		}
+		r.Suppressed = suppressed
 	}
-	for key, values := range map[string][]string{"signers": r.Signers, "others": r.Others} {
-		if len(values) > 0 {
-			attrs = append(attrs, slog.Any(key, values))
+	l.put(ctx, r)
+}
+
+func (l *Log) put(ctx context.Context, r Record) {
+	entry := slog.NewRecord(l.now(), r.Level(), record.Message, 0)
+	entry.AddAttrs(r.Attrs()...)
+	if l.writer == nil {
+		if l.handler.Enabled(ctx, entry.Level) && l.handler.Handle(ctx, entry) != nil {
+			l.lost.Add(1)
 		}
+		return
 	}
-	attrs = append(attrs, slog.Int64("duration_us", r.Duration.Microseconds()))
-	l.logger.LogAttrs(ctx, levels[r.Outcome], "decision", attrs...)
+	l.writer.put(ctx, entry)
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -8,13 +9,23 @@ import (
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/journal"
+
+	"github.com/docker-stig/docker-stig/shared/record"
 )
 
-// fieldPrefix keeps our fields apart from those of systemd.
-const fieldPrefix = "DOCKER_STIG_"
+// sink is where records go: to the journal where there is one, and to a file
+// if there is none or it does not take a record.
+func sink(path string) (slog.Handler, io.Closer) {
+	kept := newFile(cmp.Or(path, record.DefaultFile))
+	plain := slog.NewJSONHandler(kept, nil)
+	if !journal.Enabled() {
+		return plain, kept
+	}
+	return &journalHandler{send: journal.Send, fallback: plain}, kept
+}
 
-// Handler writes to the journal where there is one, else to fallback as JSON,
-// one object a line.
+// Handler is for the daemon's own messages. It writes to the journal where
+// there is one, else to fallback as JSON, one object a line.
 func Handler(fallback io.Writer) slog.Handler {
 	plain := slog.NewJSONHandler(fallback, nil)
 	if !journal.Enabled() {
@@ -39,11 +50,11 @@ func (h *journalHandler) Enabled(_ context.Context, level slog.Level) bool {
 // Handle sends one record. When the journal does not take it, the fallback
 // gets it.
 func (h *journalHandler) Handle(ctx context.Context, r slog.Record) error {
-	fields := map[string]string{"SYSLOG_IDENTIFIER": "docker-stig-authz"}
+	fields := map[string]string{"SYSLOG_IDENTIFIER": record.Identifier}
 	message := []string{r.Message}
 	add := func(a slog.Attr) bool {
 		text := fieldText(a.Value)
-		fields[fieldPrefix+strings.ToUpper(a.Key)] = text
+		fields[record.JournalPrefix+strings.ToUpper(a.Key)] = text
 		message = append(message, a.Key+"="+text)
 		return true
 	}
@@ -68,12 +79,12 @@ func (h *journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup does nothing: the journal's fields are flat.
 func (h *journalHandler) WithGroup(string) slog.Handler { return h }
 
-// fieldText writes lists as JSON, and everything on one line.
+// fieldText writes lists and objects as JSON, and everything on one line.
 func fieldText(v slog.Value) string {
 	text := v.String()
-	if list, ok := v.Any().([]string); ok {
-		encoded, err := json.Marshal(list)
-		if err == nil {
+	switch value := v.Any().(type) {
+	case []string, Allowance:
+		if encoded, err := json.Marshal(value); err == nil {
 			text = string(encoded)
 		}
 	}

@@ -15,9 +15,7 @@ import (
 
 	"github.com/docker/go-plugins-helpers/authorization"
 
-	"github.com/docker-stig/docker-stig/authz-plugin/audit"
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
-	"github.com/docker-stig/docker-stig/shared/trust/policy"
+	"github.com/docker-stig/docker-stig/shared/engine/enginetest"
 )
 
 // An allowAll is the plugin to compare with.
@@ -97,11 +95,7 @@ func BenchmarkAuthZ(b *testing.B) {
 	for _, c := range cases {
 		b.Run(c.name, func(b *testing.B) {
 			log := slog.New(slog.NewJSONHandler(&records{}, nil)) // as written to a file
-			h := NewHandler(Settings{
-				Mode: policy.Enforced, Requests: defaults(), Verifier: signers{app + ":v1": good},
-				Engine: engineapi.NewClient("unix:///nonexistent", time.Now),
-			}, audit.New(log), log)
-			ours := newPeer(b, NewServer(h, log).Serve)
+			ours := newPeer(b, NewServer(newRig(b, enginetest.Containerd()).Handler, log).Serve)
 			theirs := newPeer(b, authorization.NewHandler(allowAll{}).Serve)
 			question, err := json.Marshal(c.req)
 			if err != nil {

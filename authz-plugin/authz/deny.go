@@ -10,7 +10,7 @@ import (
 
 	"github.com/distribution/reference"
 
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
+	"github.com/docker-stig/docker-stig/shared/engine"
 	"github.com/docker-stig/docker-stig/shared/stig"
 	"github.com/docker-stig/docker-stig/shared/trust"
 )
@@ -28,7 +28,7 @@ func deny(format string, args ...any) Decision {
 }
 
 // denyImage refuses an image: which, which content, why, what to do.
-func denyImage(image engineapi.Image, err error) Decision {
+func denyImage(image engine.Image, err error) Decision {
 	why := fmt.Sprintf("%s cannot be judged: %v", image.Name, err)
 	if refusal := new(trust.Error); errors.As(err, &refusal) {
 		why = refusalText(image, refusal)
@@ -46,7 +46,7 @@ func denyImage(image engineapi.Image, err error) Decision {
 
 // refusalText names the image as the person did, not as the verifier was
 // asked: content is asked about under any of its repositories.
-func refusalText(image engineapi.Image, refusal *trust.Error) string {
+func refusalText(image engine.Image, refusal *trust.Error) string {
 	text := image.Name
 	if refusal.Ref != nil && !strings.HasPrefix(image.Name, reference.FamiliarName(refusal.Ref)) && !strings.HasPrefix(image.Name, refusal.Ref.Name()) {
 		text += ", known here as " + reference.FamiliarName(refusal.Ref) + ","

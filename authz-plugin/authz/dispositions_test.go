@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi/enginetest"
+	"github.com/docker-stig/docker-stig/shared/engine/enginetest"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
@@ -32,6 +32,8 @@ func TestEveryRouteHasItsDisposition(t *testing.T) {
 		engineapi.ServiceCreate: {true, false}, engineapi.ServiceUpdate: {true, false},
 		engineapi.Build: {false, false}, engineapi.Plugins: {false, false}, engineapi.Swarm: {false, false},
 		engineapi.Checkpoint: {false, false},
+		engineapi.Exec:       {true, true}, engineapi.ExecStart: {true, true}, // not privileged
+		engineapi.Volume: {true, true}, engineapi.Copy: {true, true},
 	}
 	content := [2]string{good.String(), evil.String()}
 	for i, kind := range []string{"signed", "unsigned"} {

@@ -179,6 +179,12 @@ func (g *gate) reset() {
 	g.changed = make(chan struct{})
 }
 
+// idle takes the gate's lock and lets go of it.
+func (g *gate) idle() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+}
+
 func (w windows) begin(name string, now time.Time) { w[name] = append(w[name], now) }
 
 // end closes the oldest window of a name.

@@ -25,8 +25,8 @@ import (
 
 	"github.com/docker-stig/docker-stig/authz-plugin/audit"
 	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
+	"github.com/docker-stig/docker-stig/shared/admission"
 	"github.com/docker-stig/docker-stig/shared/stig"
-	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
@@ -45,8 +45,8 @@ type Decision struct {
 type Settings struct {
 	Mode     policy.Mode
 	Requests policy.Requests
-	Verifier trust.Verifier
-	Engine   engineapi.Engine
+	Judge    *admission.Judge      // of images and containers
+	Protect  *admission.Protection // of the host
 
 	// Fault says why there is no policy to go by. Then everything is denied
 	// that would have to be judged, whatever Mode says.
@@ -86,6 +86,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 // engine asks it while it starts.
 func (h *Handler) activate(w http.ResponseWriter, _ *http.Request) {
 	h.gate.reset()
+	if s := h.settings.Load(); s.Judge != nil {
+		s.Judge.Engine.Forget()
+	}
 	w.Header().Set("Content-Type", contentType)
 	_, _ = w.Write([]byte(manifest))
 }
@@ -207,6 +210,22 @@ func (h *Handler) response(ctx context.Context, s *Settings, req Request) Decisi
 		h.remove(ctx, s, target, req)
 	}
 	return d
+}
+
+// Alive reports whether the handler still decides: that no lock is held that
+// every decision needs. The probe is not counted.
+func (h *Handler) Alive(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.gate.idle()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("decisions are stuck: %w", ctx.Err())
+	}
 }
 
 func (h *Handler) pass() Decision {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi/enginetest"
+	"github.com/docker-stig/docker-stig/shared/engine/enginetest"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
@@ -129,7 +129,10 @@ func TestPermissiveRemovesNothing(t *testing.T) {
 }
 
 // A blocked verifier neither answers nor looks at its context.
-type blocked struct{ until chan struct{} }
+type blocked struct {
+	signers
+	until chan struct{}
+}
 
 func (b blocked) Verify(context.Context, trust.Question) (trust.Signed, error) {
 	<-b.until
@@ -138,9 +141,9 @@ func (b blocked) Verify(context.Context, trust.Question) (trust.Signed, error) {
 
 func TestDeadlineDeniesAndHarmlessCallsGoOn(t *testing.T) {
 	t.Parallel()
-	b := blocked{make(chan struct{})}
+	b := blocked{until: make(chan struct{})}
 	defer close(b.until)
-	r := newRig(t, enginetest.Containerd(), func(s *Settings) { s.Verifier = b })
+	r := newRig(t, enginetest.Containerd(), func(s *Settings) { s.Judge.Verifier = b })
 	r.timeout = 500 * time.Millisecond
 	var group sync.WaitGroup
 	for range 20 {
@@ -157,13 +160,13 @@ func TestDeadlineDeniesAndHarmlessCallsGoOn(t *testing.T) {
 	}
 }
 
-type panicking struct{}
+type panicking struct{ signers }
 
 func (panicking) Verify(context.Context, trust.Question) (trust.Signed, error) { panic("ouch") }
 
 func TestPanicDenies(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, enginetest.Containerd(), func(s *Settings) { s.Verifier = panicking{} })
+	r := newRig(t, enginetest.Containerd(), func(s *Settings) { s.Judge.Verifier = panicking{} })
 	wantVerdict(t, r.ask(t, requestPath, post("/containers/create", `{"Image":"`+app+`:v1"}`)), false, "internal error")
 	if !strings.Contains(r.records.String(), "ouch") {
 		t.Fatal("the log does not explain it")
@@ -240,7 +243,7 @@ func FuzzQuestion(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	r := newRig(f, enginetest.Containerd(), func(s *Settings) { s.Verifier = signers{} })
+	r := newRig(f, enginetest.Containerd(), func(s *Settings) { s.Judge.Verifier = signers{} })
 	f.Fuzz(func(t *testing.T, question []byte) {
 		if !r.askRaw(t, requestPath, question).Allow {
 			return

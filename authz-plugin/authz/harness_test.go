@@ -17,8 +17,9 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/audit"
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi/enginetest"
+	"github.com/docker-stig/docker-stig/shared/admission"
+	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/engine/enginetest"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
@@ -59,6 +60,14 @@ func (s signers) Verify(_ context.Context, q trust.Question) (trust.Signed, erro
 	return trust.Signed{}, &trust.Error{Reason: trust.Unsigned, Ref: q.Ref, Err: errors.New("no target of that name")}
 }
 
+func (s signers) Grant(a trust.Answer, id digest.Digest) policy.Grant {
+	return policy.Grant{Ref: a.Question.Ref, Digest: a.Digest, ID: id, Method: a.Method}
+}
+
+func (s signers) Upholds(policy.Grant) error { return nil }
+
+func (s signers) Withdrawn(reference.Named, ...digest.Digest) error { return nil }
+
 // A rig is a handler in front of a fake engine.
 type rig struct {
 	*Handler
@@ -85,26 +94,27 @@ func (r *records) String() string {
 }
 
 func defaults() policy.Requests {
-	return policy.Requests{Pull: policy.Verify, Build: policy.Deny, Plugins: policy.Deny, SwarmJoin: policy.Deny, Start: policy.Recorded}
+	return policy.Requests{Pull: policy.Verify, Build: policy.Deny, Plugins: policy.Deny, SwarmJoin: policy.Deny, Start: policy.Recorded, Copy: policy.Allow}
 }
 
-func newRig(tb testing.TB, engine *enginetest.Engine, change ...func(*Settings)) *rig {
+func newRig(tb testing.TB, fake *enginetest.Engine, change ...func(*Settings)) *rig {
 	tb.Helper()
-	engine.Start(tb)
-	client := engineapi.NewClient(engine.URL(), time.Now)
+	fake.Start(tb)
+	client := engine.NewClient(fake.URL(), time.Now)
 	tb.Cleanup(func() { _ = client.Close() })
 	s := Settings{
 		Mode:     policy.Enforced,
 		Requests: defaults(),
-		Verifier: signers{app + ":v1": good},
-		Engine:   client,
+		Judge:    &admission.Judge{Engine: client, Verifier: signers{app + ":v1": good}, Now: time.Now, Log: slog.New(slog.DiscardHandler)},
+		Protect:  admission.NewProtection(policy.Protect{}, client, nil, time.Now),
 	}
+	s.Judge.Protect = s.Protect
 	for _, f := range change {
 		f(&s)
 	}
 	log := &records{}
 	logger := slog.New(slog.NewJSONHandler(log, nil))
-	return &rig{Handler: NewHandler(s, audit.New(logger), logger), engine: engine, records: log}
+	return &rig{Handler: NewHandler(s, audit.New(logger), logger), engine: fake, records: log}
 }
 
 func (r *rig) ask(tb testing.TB, path string, req Request) Response {

@@ -1,14 +1,20 @@
 package authz
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/distribution/reference"
+
 	"github.com/docker-stig/docker-stig/authz-plugin/audit"
 	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
+	"github.com/docker-stig/docker-stig/shared/admission"
+	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/protect"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
@@ -23,17 +29,21 @@ type verdict struct {
 
 // A permit is the key of the policy that opens a class of requests.
 type permit struct {
-	key    string // empty: no policy opens it
-	why    string
-	of     func(policy.Requests) policy.Disposition
-	images bool // the request names images, which "verify" judges
+	key   string // empty: no policy opens it
+	why   string
+	of    func(policy.Requests) policy.Disposition
+	judge policy.Disposition // under which the request is judged; empty: none
 }
+
+// judges reports whether a request of the class is judged, and not denied for
+// what it is.
+func (p permit) judges(d policy.Disposition) bool { return d != "" && d == p.judge }
 
 // permits are the uses that the policy may open or close. What it does not
 // open is denied.
 var permits = map[engineapi.Use]permit{
 	engineapi.Pull: {
-		key: "pull", why: "this site pulls no images here", images: true,
+		key: "pull", why: "this site pulls no images here", judge: policy.Verify,
 		of: func(r policy.Requests) policy.Disposition { return r.Pull },
 	},
 	engineapi.Build: {
@@ -47,6 +57,10 @@ var permits = map[engineapi.Use]permit{
 	engineapi.Swarm: {
 		key: "swarm-join", why: "in a swarm its managers choose what runs here",
 		of: func(r policy.Requests) policy.Disposition { return r.SwarmJoin },
+	},
+	engineapi.Copy: {
+		key: "copy", why: "the container does not run, and would run what is copied", judge: policy.Deny,
+		of: func(r policy.Requests) policy.Disposition { return r.Copy },
 	},
 	engineapi.Checkpoint: {
 		why: "a checkpoint is a process that nobody vouches for",
@@ -75,15 +89,82 @@ func (s *Settings) judge(ctx context.Context, target engineapi.Target, req Reque
 		if got == policy.Allow {
 			return verdict{pass: true}
 		}
-		if got != policy.Verify || !permit.images {
+		if !permit.judges(got) {
 			return permit.deny(target.Route)
 		}
 	}
-	images, err := engineapi.Finder{Engine: s.Engine}.Images(ctx, target, asked)
+	demand, err := engineapi.Finder{Engine: s.Judge.Engine}.Demand(ctx, target, asked)
 	if err != nil {
 		return refused(err)
 	}
-	return s.verify(ctx, images)
+	if demand.Copy && !demand.Container.Running {
+		return permits[engineapi.Copy].deny(target.Route)
+	}
+	return s.admit(ctx, demand)
+}
+
+// admit wants all that a request asks allowed.
+func (s *Settings) admit(ctx context.Context, d engineapi.Demand) verdict {
+	switch {
+	case d.Exec != nil:
+		return s.admitExec(ctx, d)
+	case d.Container != nil && !d.Copy:
+		return s.admitContainer(ctx, d)
+	case d.Volume != nil:
+		return unprotected(s.Protect.Volume(ctx, *d.Volume), verdict{pass: true})
+	case len(d.Images) > 0 || d.Host != nil:
+		return s.admitImages(ctx, d)
+	}
+	return verdict{pass: true}
+}
+
+// admitImages judges the images that a request names, and the configuration
+// that a container or a service of the first would have.
+func (s *Settings) admitImages(ctx context.Context, d engineapi.Demand) verdict {
+	admitted, err := s.Judge.Images(ctx, d.Images)
+	if err != nil {
+		return refused(err)
+	}
+	v := accepted(admitted)
+	if d.Host != nil {
+		err = s.Protect.Create(ctx, d.Host, admitted.Repository())
+	}
+	if d.Task != nil {
+		err = s.Protect.Service(ctx, *d.Task, admitted.Repository())
+	}
+	return unprotected(err, v)
+}
+
+// admitContainer judges a container that exists, and what an update would
+// make of it.
+func (s *Settings) admitContainer(ctx context.Context, d engineapi.Demand) verdict {
+	admitted, err := s.Judge.Container(ctx, *d.Container)
+	if err == nil && d.Host != nil {
+		err = s.Protect.Create(ctx, d.Host, admitted.Repository())
+	}
+	if err != nil {
+		v := refused(err)
+		v.record.Image, v.record.Container = cmp.Or(v.record.Image, d.Container.ImageName), d.Container.ID
+		return v
+	}
+	return accepted(admitted)
+}
+
+// admitExec judges a process that is to be privileged. Its image matters only
+// for exceptions: the container runs already, or it would be judged at start.
+func (s *Settings) admitExec(ctx context.Context, d engineapi.Demand) verdict {
+	var repository reference.Named
+	images, err := engine.Contained(ctx, s.Judge.Engine, *d.Container)
+	if err != nil {
+		return refused(err)
+	}
+	admitted, err := s.Judge.Images(ctx, images)
+	if err == nil {
+		repository = admitted.Repository()
+	}
+	v := unprotected(s.Protect.Exec(ctx, *d.Exec, repository), verdict{Decision: Decision{Allow: true}})
+	v.record.Image, v.record.Container = d.Container.ImageName, d.Container.ID
+	return v
 }
 
 func (p permit) deny(route engineapi.Route) verdict {
@@ -92,29 +173,6 @@ func (p permit) deny(route engineapi.Route) verdict {
 		text += ". The policy's requests." + p.key + " would allow it"
 	}
 	return faulty("route-denied", "%s", text)
-}
-
-// verify wants every image vouched for.
-func (s *Settings) verify(ctx context.Context, images []engineapi.Image) verdict {
-	if len(images) == 0 {
-		return verdict{pass: true}
-	}
-	var record audit.Record
-	for i, image := range images {
-		signed, err := image.Verify(ctx, s.Verifier)
-		if err != nil {
-			return unvouched(image, err)
-		}
-		if i > 0 {
-			record.Others = append(record.Others, image.Name)
-			continue
-		}
-		record = audit.Record{Image: image.Name, Digest: signed.Digest.String(), How: string(signed.Method), Signers: signed.Signers}
-		if record.Digest == "" {
-			record.Digest = image.ID.String()
-		}
-	}
-	return verdict{Decision: Decision{Allow: true}, record: record}
 }
 
 // judgeCreated decides on a container that a create has made.
@@ -126,11 +184,20 @@ func (s *Settings) judgeCreated(ctx context.Context, req Request) verdict {
 	if err != nil {
 		return refused(err)
 	}
-	images, err := engineapi.Finder{Engine: s.Engine}.Created(ctx, id)
+	c, err := engine.Exactly(ctx, s.Judge.Engine, id)
 	if err != nil {
 		return refused(err)
 	}
-	return s.verify(ctx, images)
+	admitted, err := s.Judge.Made(ctx, c)
+	if err != nil {
+		v := refused(err)
+		v.record.Image, v.record.Container = cmp.Or(v.record.Image, c.ImageName), c.ID
+		return v
+	}
+	s.Judge.Approve(c, admitted)
+	v := accepted(admitted)
+	v.record.Container = c.ID
+	return v
 }
 
 // createdID reads the engine's answer to a create. The engine shows JSON of
@@ -164,7 +231,7 @@ func (h *Handler) remove(ctx context.Context, s *Settings, target engineapi.Targ
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 	defer cancel()
 	for {
-		err := s.Engine.RemoveContainer(ctx, name)
+		err := s.Judge.Engine.RemoveContainer(ctx, name)
 		if err == nil {
 			return
 		}
@@ -184,8 +251,32 @@ const (
 	removePause   = 20 * time.Millisecond
 )
 
+// accepted is the verdict on what may run.
+func accepted(a admission.Admitted) verdict {
+	v := verdict{Decision: Decision{Allow: true}}
+	v.record = audit.Record{
+		Image: a.Image, Others: a.Others, Digest: cmp.Or(a.Answer.Digest, a.ID).String(),
+		How: string(a.Answer.Method), Signers: a.Answer.Signers, Approval: a.Approved,
+	}
+	if grant := a.Allowance; grant != nil {
+		v.record.Allowance = &audit.Allowance{By: grant.Author, Reason: grant.Reason, Until: grant.Until}
+		v.record.How, v.record.Digest = "break-glass", grant.Digest.String()
+	}
+	return v
+}
+
+// unprotected is the verdict on a configuration that reaches the host, or v.
+func unprotected(err error, v verdict) verdict {
+	if err == nil {
+		return v
+	}
+	no := refused(err)
+	no.record.Image = cmp.Or(no.record.Image, v.record.Image)
+	return no
+}
+
 // unvouched is the verdict on an image that is not vouched for.
-func unvouched(image engineapi.Image, err error) verdict {
+func unvouched(image engine.Image, err error) verdict {
 	reason := trust.Unreachable
 	if refusal := new(trust.Error); errors.As(err, &refusal) && refusal.Reason != "" {
 		reason = refusal.Reason
@@ -197,7 +288,15 @@ func unvouched(image engineapi.Image, err error) verdict {
 
 // refused is the verdict on a request that could not be judged, or need not be.
 func refused(err error) verdict {
-	if refusal := new(engineapi.Refusal); errors.As(err, &refusal) {
+	if no := new(admission.Unvouched); errors.As(err, &no) {
+		return unvouched(no.Image, no.Err)
+	}
+	if refusal := new(protect.Refusal); errors.As(err, &refusal) {
+		v := faulty("protected", "%s", refusal.Text)
+		v.record.Setting = string(refusal.Setting)
+		return v
+	}
+	if refusal := new(engine.Refusal); errors.As(err, &refusal) {
 		return faulty(refusal.Reason, "%s", refusal.Text)
 	}
 	if errors.Is(err, errBusy) {

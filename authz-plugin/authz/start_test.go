@@ -4,9 +4,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi/enginetest"
+	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/engine/enginetest"
 )
 
 func TestContainerIsJudgedByItsContent(t *testing.T) {
@@ -119,7 +120,7 @@ func TestNameThatBeginsAnotherID(t *testing.T) {
 func TestEngineThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, enginetest.Containerd(), func(s *Settings) {
-		s.Engine = engineapi.NewClient("unix:///nonexistent/docker.sock", nil)
+		s.Judge.Engine = engine.NewClient("unix:///nonexistent/docker.sock", time.Now)
 	})
 	wantVerdict(t, r.ask(t, requestPath, post("/containers/x/start", "")), false, "cannot tell what would run")
 	if !strings.Contains(r.records.String(), `"reason":"engine-unreachable"`) {

@@ -1,15 +1,17 @@
 package engineapi
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/api/types/volume"
+
+	"github.com/docker-stig/docker-stig/shared/engine"
 )
 
 // A createBody is what is judged of the body of POST /containers/create, in
@@ -19,9 +21,7 @@ import (
 // here, and refuse what older engines accept, such as a Cmd that is a string.
 type createBody struct {
 	Image      string
-	HostConfig struct {
-		Mounts []mount.Mount
-	}
+	HostConfig container.HostConfig
 }
 
 // A serviceBody is the body of POST /services/create and update.
@@ -34,6 +34,8 @@ var (
 	createShape  = shapeOf(reflect.TypeFor[container.CreateRequest](), map[reflect.Type]*shape{})
 	serviceShape = shapeOf(reflect.TypeFor[serviceBody](), map[reflect.Type]*shape{})
 	updateShape  = shapeOf(reflect.TypeFor[container.UpdateConfig](), map[reflect.Type]*shape{})
+	execShape    = shapeOf(reflect.TypeFor[container.ExecCreateRequest](), map[reflect.Type]*shape{})
+	volumeShape  = shapeOf(reflect.TypeFor[volume.CreateRequest](), map[reflect.Type]*shape{})
 )
 
 // hostOptions are the keys of HostConfig, folded. Engines up to 20.10 take
@@ -43,21 +45,69 @@ var hostOptions = shapeOf(reflect.TypeFor[container.HostConfig](), map[reflect.T
 // unset are the values by which clients leave an option as it is.
 var unset = []string{"null", "0", `""`, "false", "[]", "{}"}
 
-// decodeCreate reads the body of a create.
+// listed are options for which an empty list says something else than none.
+var listed = []string{"MASKEDPATHS", "READONLYPATHS"}
+
+// decodeCreate reads the body of a create. Clients send every option there
+// is: those that are left as they are, nearly all, are not decoded.
 func decodeCreate(body []byte) (createBody, error) {
+	var image []byte
+	options := []byte{'{'}
+	err := readStrict(body, createShape, func(inside, key string, value []byte) error {
+		_, isOption := hostOptions[key]
+		switch {
+		case inside == "" && key == "IMAGE":
+			image = value
+		case inside == "" && key == "HOSTCONFIG":
+			return hostConfigValue(value)
+		case inside == "" && isOption:
+			return insideHostConfig(key, value)
+		case inside == "HOSTCONFIG" && isOption && isSet(key, value):
+			options = member(options, key, value)
+		}
+		return nil
+	})
 	var got createBody
-	if err := decodeStrict(body, &got, createShape, insideHostConfig); err != nil {
-		return createBody{}, refuse("malformed-request", "the request to create a container cannot be read: %v", err)
+	if err == nil && image != nil {
+		err = json.Unmarshal(image, &got.Image)
+	}
+	if err == nil {
+		err = json.Unmarshal(append(options, '}'), &got.HostConfig)
+	}
+	if err != nil {
+		return createBody{}, engine.Refuse("malformed-request", "the request to create a container cannot be read: %v", err)
 	}
 	if got.Image == "" {
-		return createBody{}, refuse("no-image", "the container names no image: what it would run cannot be vouched for")
+		return createBody{}, engine.Refuse("no-image", "the container names no image: what it would run cannot be vouched for")
 	}
 	return got, nil
 }
 
+// member adds a member to a JSON object that is not closed yet.
+func member(object []byte, key string, value []byte) []byte {
+	if len(object) > 1 {
+		object = append(object, ',')
+	}
+	object = append(append(append(object, '"'), key...), `":`...)
+	return append(object, value...)
+}
+
+// hostConfigValue refuses what is no object where one belongs.
+func hostConfigValue(value []byte) error {
+	if value[0] != '{' && string(value) != "null" {
+		return errors.New("HostConfig is not an object")
+	}
+	return nil
+}
+
+// isSet reports whether an option says something.
+func isSet(key string, value []byte) bool {
+	return !slices.Contains(unset, string(value)) || slices.Contains(listed, key)
+}
+
 // insideHostConfig refuses an option that stands outside of HostConfig.
 func insideHostConfig(key string, value []byte) error {
-	if _, ok := hostOptions[key]; !ok || slices.Contains(unset, string(value)) {
+	if slices.Contains(unset, string(value)) {
 		return nil
 	}
 	return fmt.Errorf("the option %s stands outside of HostConfig, where engines read it differently", key)
@@ -66,55 +116,9 @@ func insideHostConfig(key string, value []byte) error {
 // decodeService reads the body of a service's create or update.
 func decodeService(body []byte) (swarm.ServiceSpec, error) {
 	var got serviceBody
-	if err := decodeStrict(body, &got, serviceShape, nil); err != nil {
-		return swarm.ServiceSpec{}, refuse("malformed-request", "the service cannot be read: %v", err)
+	if err := decodeStrict(body, &got, serviceShape); err != nil {
+		return swarm.ServiceSpec{}, engine.Refuse("malformed-request", "the service cannot be read: %v", err)
 	}
+	got.TaskTemplate.Networks = append(got.TaskTemplate.Networks, got.Networks...)
 	return got.ServiceSpec, nil
-}
-
-// imageMounts lists the sources of mounts that are images.
-func imageMounts(mounts []mount.Mount) []string {
-	var sources []string
-	for _, m := range mounts {
-		if m.Type == mount.TypeImage {
-			sources = append(sources, m.Source)
-		}
-	}
-	return sources
-}
-
-// A wanted image is a name as a request gives it, read as the engine reads it.
-type wanted struct {
-	name  string
-	named reference.Named // nil: an image ID and nothing else
-	isID  bool            // it is, or the engine may take it for, an image ID
-}
-
-// want reads the name of an image. The error carries Docker's own words.
-func want(name string) (wanted, error) {
-	ref, err := reference.ParseAnyReference(name)
-	if err != nil {
-		return wanted{}, refuse("malformed-request", "%q names no image: %v", clip(name), err)
-	}
-	w := wanted{name: name, isID: mayBeID(name)}
-	if named, ok := ref.(reference.Named); ok {
-		w.named = reference.TagNameOnly(named)
-		return w, nil
-	}
-	w.isID = true
-	return w, nil
-}
-
-// mayBeID reports whether an engine may find an image by name as by its ID or
-// the beginning of one. Graphdriver engines take a prefix of any length, with
-// or without the algorithm in front.
-func mayBeID(name string) bool {
-	hex := strings.TrimPrefix(name, "sha256:")
-	return hex != "" && len(hex) <= 64 && strings.Trim(hex, "0123456789abcdef") == ""
-}
-
-// isFullID reports whether name is an image ID in full, which no tag can take
-// over.
-func isFullID(name string) bool {
-	return mayBeID(name) && len(strings.TrimPrefix(name, "sha256:")) == 64
 }

@@ -47,6 +47,15 @@ const (
 	Plugins
 	// Swarm hands the choice of what runs here to a swarm's managers.
 	Swarm
+	// Exec prepares a process in a container; a privileged one reaches the
+	// host.
+	Exec
+	// ExecStart runs it.
+	ExecStart
+	// Volume makes a volume, which may be a folder or a device of the host.
+	Volume
+	// Copy writes files into a container.
+	Copy
 	// Checkpoint writes a process's memory, to be started later.
 	Checkpoint
 )
@@ -82,10 +91,10 @@ var routes = []Route{
 	{Method: post, Pattern: "/containers/{name:.*}/resize", Use: Pass},
 	{Method: post, Pattern: "/containers/{name:.*}/attach", Use: Pass},
 	{Method: post, Pattern: "/containers/{name:.*}/copy", Use: Pass}, // reads; up to API 1.23
-	{Method: post, Pattern: "/containers/{name:.*}/exec", Use: Pass, Body: true},
-	{Method: post, Pattern: "/exec/{name:.*}/start", Use: Pass},
+	{Method: post, Pattern: "/containers/{name:.*}/exec", Use: Exec, Body: true},
+	{Method: post, Pattern: "/exec/{name:.*}/start", Use: ExecStart},
 	{Method: post, Pattern: "/exec/{name:.*}/resize", Use: Pass},
-	{Method: put, Pattern: "/containers/{name:.*}/archive", Use: Pass},
+	{Method: put, Pattern: "/containers/{name:.*}/archive", Use: Copy},
 	{Method: post, Pattern: "/containers/{name:.*}/checkpoints", Use: Checkpoint},
 	{Method: del, Pattern: "/containers/{name}/checkpoints/{checkpoint}", Use: Pass},
 	{Method: del, Pattern: "/containers/{name:.*}", Use: Pass},
@@ -135,7 +144,7 @@ var routes = []Route{
 	{Method: post, Pattern: "/networks/{id:.*}/connect", Use: Pass},
 	{Method: post, Pattern: "/networks/{id:.*}/disconnect", Use: Pass},
 	{Method: del, Pattern: "/networks/{id:.*}", Use: Pass},
-	{Method: post, Pattern: "/volumes/create", Use: Pass, Body: true},
+	{Method: post, Pattern: "/volumes/create", Use: Volume, Body: true},
 	{Method: post, Pattern: "/volumes/prune", Use: Pass},
 	{Method: put, Pattern: "/volumes/{name:.*}", Use: Pass},
 	{Method: del, Pattern: "/volumes/{name:.*}", Use: Pass},

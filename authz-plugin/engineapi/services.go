@@ -8,43 +8,38 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/swarm"
 
+	"github.com/docker-stig/docker-stig/shared/engine"
 	"github.com/docker-stig/docker-stig/shared/trust"
 )
 
-// A Service is a swarm service as an update would find it.
-type Service struct {
-	Version  uint64
-	Previous *swarm.ServiceSpec // what a rollback returns to
-}
-
-func (f Finder) serviceCreate(_ context.Context, _ Target, r Request) ([]Image, error) {
+func (f Finder) serviceCreate(_ context.Context, _ Target, r Request) (Demand, error) {
 	spec, err := decodeService(r.Body)
 	if err != nil {
-		return nil, err
+		return Demand{}, err
 	}
-	return serviceImages(spec)
+	return serviceDemand(spec)
 }
 
 // serviceUpdate judges the specification that would run. With
 // rollback=previous that is not the one in the body: swarm goes back to the
 // previous one. The version ties it to the one that is judged.
-func (f Finder) serviceUpdate(ctx context.Context, t Target, r Request) ([]Image, error) {
+func (f Finder) serviceUpdate(ctx context.Context, t Target, r Request) (Demand, error) {
 	spec, err := decodeService(r.Body)
 	if err != nil {
-		return nil, err
+		return Demand{}, err
 	}
 	rollback, err := t.param("rollback")
 	if err != nil {
-		return nil, err
+		return Demand{}, err
 	}
 	if rollback == "" || rollback == "none" {
-		return serviceImages(spec)
+		return serviceDemand(spec)
 	}
 	previous, err := f.previous(ctx, t)
 	if err != nil {
-		return nil, err
+		return Demand{}, err
 	}
-	return serviceImages(*previous)
+	return serviceDemand(*previous)
 }
 
 func (f Finder) previous(ctx context.Context, t Target) (*swarm.ServiceSpec, error) {
@@ -58,39 +53,44 @@ func (f Finder) previous(ctx context.Context, t Target) (*swarm.ServiceSpec, err
 	}
 	service, err := f.Engine.Service(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("asking the engine for service %s: %w", clip(id), err)
+		return nil, fmt.Errorf("asking the engine for service %s: %w", engine.Clip(id), err)
 	}
 	if service.Version != version {
-		return nil, refuse("malformed-request", "service %s has changed meanwhile: try again", clip(id))
+		return nil, engine.Refuse("malformed-request", "service %s has changed meanwhile: try again", engine.Clip(id))
 	}
 	if service.Previous == nil {
-		return nil, refuse("malformed-request", "service %s has no previous specification to go back to", clip(id))
+		return nil, engine.Refuse("malformed-request", "service %s has no previous specification to go back to", engine.Clip(id))
 	}
 	return service.Previous, nil
+}
+
+func serviceDemand(spec swarm.ServiceSpec) (Demand, error) {
+	images, err := serviceImages(spec)
+	return Demand{Images: images, Task: &spec.TaskTemplate}, err
 }
 
 // serviceImages asks about the images of a specification. The nodes of a
 // swarm pull them without asking authorization again, so they have to be
 // named by digest.
-func serviceImages(spec swarm.ServiceSpec) ([]Image, error) {
+func serviceImages(spec swarm.ServiceSpec) ([]engine.Image, error) {
 	task := spec.TaskTemplate
 	if task.PluginSpec != nil || (task.Runtime != "" && task.Runtime != swarm.RuntimeContainer) {
-		return nil, refuse("plugin-service", "a service that does not run containers cannot be vouched for")
+		return nil, engine.Refuse("plugin-service", "a service that does not run containers cannot be vouched for")
 	}
 	if task.ContainerSpec == nil {
-		return nil, refuse("no-image", "the service names no image: what it would run cannot be vouched for")
+		return nil, engine.Refuse("no-image", "the service names no image: what it would run cannot be vouched for")
 	}
-	names := append([]string{task.ContainerSpec.Image}, imageMounts(task.ContainerSpec.Mounts)...)
-	images := make([]Image, 0, len(names))
+	names := append([]string{task.ContainerSpec.Image}, engine.ImageMounts(task.ContainerSpec.Mounts)...)
+	images := make([]engine.Image, 0, len(names))
 	for _, name := range names {
-		w, err := want(name)
+		w, err := engine.Want(name)
 		if err != nil {
 			return nil, err
 		}
-		if _, pinned := w.named.(reference.Canonical); !pinned {
-			return nil, refuse("not-pinned", "a service's image has to be named by digest, and %q is not: let docker service resolve it, or give REPOSITORY@sha256:…", clip(name))
+		if _, pinned := w.Named.(reference.Canonical); !pinned {
+			return nil, engine.Refuse("not-pinned", "a service's image has to be named by digest, and %q is not: let docker service resolve it, or give REPOSITORY@sha256:…", engine.Clip(name))
 		}
-		images = append(images, Image{Name: name, Questions: []trust.Question{{Ref: w.named}}})
+		images = append(images, engine.Image{Name: name, Questions: []trust.Question{{Ref: w.Named}}})
 	}
 	return images, nil
 }
@@ -103,7 +103,7 @@ func (t Target) version() (uint64, error) {
 	}
 	version, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, refuse("malformed-request", "%q is no service version", clip(text))
+		return 0, engine.Refuse("malformed-request", "%q is no service version", engine.Clip(text))
 	}
 	return version, nil
 }

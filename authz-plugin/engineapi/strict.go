@@ -9,17 +9,33 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/docker-stig/docker-stig/shared/engine"
 )
 
 // maxBody is the most that an engine passes on to authorization.
 const maxBody = 4 << 20 // bytes; moby's pkg/authorization, maxBodySize
 
-// decodeStrict fills v from the one JSON object that body holds. Wherever two
-// readers could understand body differently it is an error: a key given twice,
-// also after the case folding of encoding/json, which takes the Kelvin sign
-// for a k and the long s for an s; data after the object; invalid UTF-8. Each
-// key of the object itself, folded, is shown to check, which may be nil.
-func decodeStrict(body []byte, v any, want *shape, check func(key string, value []byte) error) error {
+// decodeStrict fills v from the one JSON object that body holds, if all readers
+// understand body alike.
+func decodeStrict(body []byte, v any, want *shape) error {
+	if err := readStrict(body, want, nil); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("the body does not decode: %w", err)
+	}
+	return nil
+}
+
+// readStrict walks the one JSON object that body holds. Wherever two readers
+// could understand body differently it is an error: a key given twice, also
+// after the case folding of encoding/json, which takes the Kelvin sign for a k
+// and the long s for an s; data after the object; invalid UTF-8. Each member
+// of the object is shown to visit, which may be nil, and each member of those
+// that are objects, with inside being the key of the outer one; keys are
+// folded.
+func readStrict(body []byte, want *shape, visit func(inside, key string, value []byte) error) error {
 	switch {
 	case len(body) == 0:
 		return errors.New("the body is empty, or the engine did not show it")
@@ -27,11 +43,10 @@ func decodeStrict(body []byte, v any, want *shape, check func(key string, value 
 		return fmt.Errorf("the body is longer than %d MiB", maxBody>>20)
 	case !utf8.Valid(body):
 		return errors.New("the body is not UTF-8")
+	case !json.Valid(body): // all but one JSON value
+		return errors.New("the body is not JSON")
 	}
-	if err := json.Unmarshal(body, v); err != nil { // refuses all but one JSON value
-		return fmt.Errorf("the body does not decode: %w", err)
-	}
-	s := scanner{data: body, check: check}
+	s := scanner{data: body, visit: visit}
 	s.space()
 	if s.data[s.at] != '{' {
 		return errors.New("the body is not a JSON object")
@@ -101,10 +116,11 @@ func (s *shape) addFields(t reflect.Type, seen map[reflect.Type]*shape) {
 
 // A scanner walks a document that encoding/json has accepted.
 type scanner struct {
-	data  []byte
-	at    int
-	depth int // of objects
-	check func(key string, value []byte) error
+	data   []byte
+	at     int
+	depth  int    // of objects
+	inside string // the key of the object's member that is being walked
+	visit  func(inside, key string, value []byte) error
 }
 
 func (s *scanner) space() {
@@ -143,7 +159,7 @@ func (s *scanner) object(want *shape) error {
 			return err
 		}
 		if !seen.add(folded) {
-			return fmt.Errorf("the key %q stands twice in one object", clip(folded))
+			return fmt.Errorf("the key %q stands twice in one object", engine.Clip(folded))
 		}
 		if err := s.entry(folded, want.member(folded)); err != nil {
 			return err
@@ -162,13 +178,17 @@ func (s *scanner) object(want *shape) error {
 func (s *scanner) entry(key string, want *shape) error {
 	s.space()
 	start := s.at
+	inside := s.inside
+	if s.depth == 1 {
+		s.inside, inside = key, ""
+	}
 	if err := s.value(want); err != nil {
 		return err
 	}
-	if s.check == nil || s.depth > 1 {
+	if s.visit == nil || s.depth > 2 {
 		return nil
 	}
-	return s.check(key, s.data[start:s.at])
+	return s.visit(inside, key, s.data[start:s.at])
 }
 
 // A keySet is the keys of one object: a list while they are few, as they are
@@ -235,7 +255,7 @@ func (s *scanner) key(want *shape) (string, error) {
 	key := string(raw[1 : len(raw)-1])
 	if strings.IndexByte(key, '\\') >= 0 {
 		if err := json.Unmarshal(raw, &key); err != nil {
-			return "", fmt.Errorf("the key %s does not decode: %w", clip(string(raw)), err)
+			return "", fmt.Errorf("the key %s does not decode: %w", engine.Clip(string(raw)), err)
 		}
 	}
 	if want != nil && want.isMap {

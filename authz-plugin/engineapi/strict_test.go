@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/swarm"
 )
 
@@ -77,22 +78,22 @@ func TestDuplicateKeys(t *testing.T) {
 }
 
 // readings are other ways to read a body; none may see another image than we.
-var readings = map[string]func([]byte) (string, []mount.Mount, error){
-	"json.Unmarshal into the daemon's type": func(body []byte) (string, []mount.Mount, error) {
+var readings = map[string]func([]byte) (string, *container.HostConfig, error){
+	"json.Unmarshal into the daemon's type": func(body []byte) (string, *container.HostConfig, error) {
 		var r container.CreateRequest
 		err := json.Unmarshal(body, &r)
-		return imageOf(r), mountsOf(r), err
+		return imageOf(r), r.HostConfig, err
 	},
-	"json.Decoder, as moby's runconfig": func(body []byte) (string, []mount.Mount, error) {
+	"json.Decoder, as moby's runconfig": func(body []byte) (string, *container.HostConfig, error) {
 		var r container.CreateRequest
 		dec := json.NewDecoder(bytes.NewReader(body))
 		err := dec.Decode(&r)
 		if err == nil && dec.More() {
 			err = io.ErrUnexpectedEOF
 		}
-		return imageOf(r), mountsOf(r), err
+		return imageOf(r), r.HostConfig, err
 	},
-	"an old engine's type, which merges the top level": func(body []byte) (string, []mount.Mount, error) {
+	"an old engine's type, which merges the top level": func(body []byte) (string, *container.HostConfig, error) {
 		var r struct {
 			*container.Config
 			InnerHostConfig *container.HostConfig `json:"HostConfig,omitempty"`
@@ -103,7 +104,7 @@ var readings = map[string]func([]byte) (string, []mount.Mount, error){
 		if r.InnerHostConfig != nil {
 			got.HostConfig = r.InnerHostConfig
 		}
-		return imageOf(got), mountsOf(got), err
+		return imageOf(got), got.HostConfig, err
 	},
 }
 
@@ -114,11 +115,10 @@ func imageOf(r container.CreateRequest) string {
 	return r.Image
 }
 
-func mountsOf(r container.CreateRequest) []mount.Mount {
-	if r.HostConfig == nil {
-		return nil
-	}
-	return r.HostConfig.Mounts
+// optional are options of which nothing and zero are the same to us: they lead
+// nowhere.
+func optional(path cmp.Path) bool {
+	return slices.Contains([]string{"Init", "OomKillDisable", "PidsLimit", "MemorySwappiness"}, strings.TrimPrefix(path.Last().String(), "."))
 }
 
 // FuzzDecodeCreate holds our reading of a create against every other reading
@@ -126,7 +126,9 @@ func mountsOf(r container.CreateRequest) []mount.Mount {
 func FuzzDecodeCreate(f *testing.F) {
 	for _, body := range []string{
 		`{"Image":"a"}`, `{"Image":"a","image":"b"}`, `{"Image":"a"} {}`, `[]`, `null`, ``, `{"\u0049mage":"x"}`,
-		`{"Image":"a","HostConfig":{"Mounts":[{"Type":"image","Source":"b"}]}}`, `{"Image":"a","HostConfig":null}`,
+		`{"Image":"a","HostConfig":{"Mounts":[{"Type":"image","Source":"b"}]}}`, `{"Image":"a","HostConfig":null}`, `{"Image":"a","HostConfig":[]}`,
+		`{"Image":"a","HostConfig":{"Privileged":true,"MaskedPaths":[],"ReadonlyPaths":null,"CapAdd":["ALL"],"Binds":["/:/h"],"Memory":0,"Init":false}}`,
+		`{"Image":"a","HostConfig":{"privileged":true,"Mas\u006bedPaths":[]},"Labels":{"Privileged":"1"}}`,
 		`{"Image":"a","Mounts":[{"Type":"image","Source":"b"}]}`, "{\"Image\":\"a\",\"Ima\u0261e\":\"b\"}",
 		"{\"Image\":\"a\",\"Ho\u017ftConfig\":{\"Mount\u017f\":[{\"Type\":\"image\"}]}}", `{"Image":"a\ud800"}`, "{\"Image\":\"\xff\"}",
 		`{"Image":"a","HostConfig":{},"HOSTCONFIG":{"Mounts":[{}]}}`, `{"Image":"a","Config":{"Image":"b"}}`,
@@ -142,15 +144,21 @@ func FuzzDecodeCreate(f *testing.F) {
 			t.Fatal("a create without an image was accepted")
 		}
 		for name, read := range readings {
-			image, mounts, err := read(body)
+			image, host, err := read(body)
 			if err != nil {
 				continue
 			}
 			if image != got.Image {
 				t.Fatalf("%s sees image %q, we %q", name, image, got.Image)
 			}
-			if diff := cmp.Diff(imageMounts(got.HostConfig.Mounts), imageMounts(mounts)); diff != "" {
-				t.Fatalf("%s sees other image mounts (-we +they):\n%s", name, diff)
+			if host == nil {
+				host = &container.HostConfig{}
+			}
+			if diff := cmp.Diff(got.HostConfig, *host, cmpopts.EquateEmpty(), cmp.FilterPath(optional, cmp.Ignore())); diff != "" {
+				t.Fatalf("%s sees another configuration (-we +they):\n%s", name, diff)
+			}
+			if (got.HostConfig.MaskedPaths == nil) != (host.MaskedPaths == nil) || !slices.Equal(got.HostConfig.MaskedPaths, host.MaskedPaths) {
+				t.Fatalf("%s sees other masked paths", name)
 			}
 		}
 	})
@@ -173,7 +181,9 @@ func FuzzDecodeService(f *testing.F) {
 		if err := json.NewDecoder(bytes.NewReader(body)).Decode(&theirs); err != nil {
 			t.Fatalf("we accept what the daemon does not: %v", err)
 		}
-		if diff := cmp.Diff(got, theirs); diff != "" {
+		// Engines up to API 1.24 take networks of the top level, too.
+		got.TaskTemplate.Networks = got.TaskTemplate.Networks[:len(theirs.TaskTemplate.Networks)]
+		if diff := cmp.Diff(got, theirs, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("the daemon sees another service (-we +they):\n%s", diff)
 		}
 		images, err := serviceImages(got)

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/docker-stig/docker-stig/shared/engine"
 )
 
 // A Target is what a request is aimed at.
@@ -26,7 +28,7 @@ func Parse(method, uri string) (Target, error) {
 	}
 	u, err := url.ParseRequestURI(uri) // as net/http reads a request line
 	if err != nil {
-		return Target{}, refuse("malformed-request", "the request's address %q does not parse", clip(uri))
+		return Target{}, engine.Refuse("malformed-request", "the request's address %q does not parse", engine.Clip(uri))
 	}
 	path := unversioned(u.Path)
 	for i := range compiled {
@@ -34,7 +36,7 @@ func Parse(method, uri string) (Target, error) {
 			return Target{Route: compiled[i].Route, Name: name, query: u.RawQuery}, nil
 		}
 	}
-	return Target{Route: Route{Method: method, Pattern: clip(path)}}, nil
+	return Target{Route: Route{Method: method, Pattern: engine.Clip(path)}}, nil
 }
 
 // unversioned cuts the optional "/v1.41" that moby's router puts in front of
@@ -119,10 +121,10 @@ func (r *compiledRoute) match(method, path string) (name string, ok bool) {
 func (t Target) param(key string) (string, error) {
 	values, err := url.ParseQuery(t.query)
 	if err != nil {
-		return "", refuse("malformed-request", "the request's parameters do not parse: %v", err)
+		return "", engine.Refuse("malformed-request", "the request's parameters do not parse: %v", err)
 	}
 	if len(values[key]) > 1 {
-		return "", refuse("malformed-request", "the parameter %q is given %d times", key, len(values[key]))
+		return "", engine.Refuse("malformed-request", "the parameter %q is given %d times", key, len(values[key]))
 	}
 	return values.Get(key), nil
 }
@@ -135,7 +137,7 @@ var objectName = regexp.MustCompile(`^/?[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 // object gives the container or service a path names.
 func (t Target) object(kind string) (string, error) {
 	if !objectName.MatchString(t.Name) {
-		return "", refuse("malformed-request", "%q cannot be the name of a %s", clip(t.Name), kind)
+		return "", engine.Refuse("malformed-request", "%q cannot be the name of a %s", engine.Clip(t.Name), kind)
 	}
 	return strings.TrimPrefix(t.Name, "/"), nil
 }
@@ -147,7 +149,7 @@ func (t Target) CreateName() (string, error) {
 		return "", err
 	}
 	if !objectName.MatchString(name) {
-		return "", refuse("malformed-request", "%q cannot be the name of a container", clip(name))
+		return "", engine.Refuse("malformed-request", "%q cannot be the name of a container", engine.Clip(name))
 	}
 	return strings.TrimPrefix(name, "/"), nil
 }

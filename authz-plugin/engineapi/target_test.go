@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 		{"POST", "/services/a/b/update", "/services/a/b/update", "", Unknown},
 		{"POST", "/containers/x%0ay/start", "/containers/x\ny/start", "", Unknown},
 		{"POST", "/v/containers/create", "/v/containers/create", "", Unknown},
-		{"POST", "/volumes/create", "/volumes/create", "", Pass},
+		{"POST", "/volumes/create", "/volumes/create", "", Volume},
 		{"POST", "", "", "", Unknown},
 		{"DELETE", "/plugins/x", "/plugins/{name:.*}", "x", Plugins},
 		{"DELETE", "/containers/x", "/containers/{name:.*}", "x", Pass},

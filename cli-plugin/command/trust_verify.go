@@ -200,7 +200,8 @@ func judgeContent(ctx context.Context, verifier trust.Verifier, held host.Held, 
 	for _, name := range held.Names {
 		questions = append(questions, trust.Question{Ref: name, Content: held.Content})
 	}
-	return trust.VerifyAny(ctx, verifier, questions)
+	answer, err := trust.VerifyAny(ctx, verifier, questions)
+	return answer.Signed, err
 }
 
 func verifyExit(verdicts []verdict) error {

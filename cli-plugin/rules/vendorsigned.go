@@ -174,7 +174,7 @@ func judgeByVendor(ctx context.Context, h *host.Host, image vendorImage, content
 		f.Details = "the policy has no root key for the vendor's repositories: add one for " + policyHint(image.product)
 		return f
 	}
-	signed, err := trust.VerifyAny(ctx, h.Trust, scoped)
+	answer, err := trust.VerifyAny(ctx, h.Trust, scoped)
 	if err != nil {
 		f.Details = trust.Explain(err)
 		if !trust.Inconclusive(err) {
@@ -182,10 +182,11 @@ func judgeByVendor(ctx context.Context, h *host.Host, image vendorImage, content
 		}
 		return f
 	}
+	signed := answer.Signed
 	f.Status, f.Expires = stig.NotAFinding, signed.Expires
 	f.Details = fmt.Sprintf("signed tag with digest %s, signed by %s", signed.Digest, strings.Join(signed.Signers, ", "))
 	f.Details += renewal(signed)
-	f.Evidence = []stig.Fact{signedFact(scoped[0].Ref, signed)}
+	f.Evidence = []stig.Fact{signedFact(answer.Question.Ref, signed)}
 	if content.IsZero() {
 		f.Details += "; the engine holds no image of that name"
 	}

@@ -31,6 +31,12 @@ if [ "$act" = install ]; then
 	exit 0
 fi
 
+# The guard is left running as it is: to restart it would cut every stream
+# through the engine's socket. That is for a quiet hour.
+if systemctl is-active --quiet docker-stig-guard.service; then
+	echo "docker-stig-authz: the guard still runs the version before: systemctl restart docker-stig-guard ends all attached sessions and builds, and puts the new one in place" >&2
+fi
+
 # systemd keeps the socket open while the new program takes over, so the
 # engine's questions wait and none is refused.
 systemctl try-restart "$service" || echo "docker-stig-authz: the new version did not start: see journalctl -u $service" >&2

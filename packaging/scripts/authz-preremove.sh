@@ -3,10 +3,12 @@
 # version takes over; rpm says 0 when the last version goes, else 1.
 #
 # An engine that is told to ask this plugin refuses every request without it,
-# and does not start again. So the plugin stays while an engine is told so.
+# and does not start again. So the plugin stays while an engine is told so, and
+# the guard while the engine's public socket is the guard's.
 set -e
 
 plugin=docker-stig-authz
+guarded=/etc/systemd/system/docker.socket.d/docker-stig-guard.conf
 
 case "$1" in
 remove | deconfigure | 0) ;;
@@ -44,6 +46,17 @@ request, and would refuse them all without it. It is named in:
 $(echo "$where" | sed 's/^/    /')
 Take "$plugin" out of "authorization-plugins" there, let the engine read that
 (systemctl reload docker), and remove the package again.
+TEXT
+	exit 1
+fi
+
+if [ -e "$guarded" ]; then
+	cat >&2 <<TEXT
+docker-stig-authz is not removed: its guard holds the public socket of the
+engine, and nobody would reach the engine without it. Run
+docker stig authz disable
+which gives the engine its socket back ($guarded says
+where it listens now), and remove the package again.
 TEXT
 	exit 1
 fi

@@ -230,19 +230,25 @@ func IsRevoked(err error) bool {
 	return errors.As(err, &refused) && refused.Reason == Revoked
 }
 
+// An Answer is a yes, and the question that it was given to.
+type Answer struct {
+	Signed
+	Question Question
+}
+
 // VerifyAny accepts content if one of the questions is answered yes: the tags
 // and digests an engine lists under an image ID only propose repositories.
-// What is revoked ends it. Of several errors it returns an inconclusive one, because that question
-// might have been the yes; otherwise the first.
-func VerifyAny(ctx context.Context, v Verifier, questions []Question) (Signed, error) {
+// What is revoked ends it. Of several errors it returns an inconclusive one,
+// because that question might have been the yes; otherwise the first.
+func VerifyAny(ctx context.Context, v Verifier, questions []Question) (Answer, error) {
 	var refusal error
 	for _, q := range questions {
 		signed, err := v.Verify(ctx, q)
 		if err == nil {
-			return signed, nil
+			return Answer{signed, q}, nil
 		}
 		if IsRevoked(err) {
-			return Signed{}, err
+			return Answer{}, err
 		}
 		if refusal == nil || (Inconclusive(err) && !Inconclusive(refusal)) {
 			refusal = err
@@ -251,5 +257,5 @@ func VerifyAny(ctx context.Context, v Verifier, questions []Question) (Signed, e
 	if refusal == nil {
 		refusal = &Error{Reason: Unsigned, Err: errors.New("no repository is known for this content")}
 	}
-	return Signed{}, refusal
+	return Answer{}, refusal
 }

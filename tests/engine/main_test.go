@@ -125,7 +125,7 @@ func (b *bed) enforceFrom(t *testing.T, state string) {
 	t.Helper()
 	socket := filepath.Join(b.PluginSockets(), "docker-stig-authz.sock")
 	plugin := exec.CommandContext(t.Context(), filepath.Join(programs, "docker-stig-authz"), "serve",
-		"--policy", b.PolicyFile(), "--socket", socket, "--state", state)
+		"--policy", b.PolicyFile(), "--socket", socket, "--state", state, "--log-file", filepath.Join(state, "authz.log"))
 	plugin.Cancel = func() error { return plugin.Process.Signal(os.Interrupt) }
 	var log strings.Builder
 	plugin.Stderr = &log

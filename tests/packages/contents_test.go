@@ -32,10 +32,13 @@ var contents = map[string]map[string]string{
 		"/usr/sbin/docker-stig-authz":                       "755 root:root",
 		"/usr/lib/systemd/system/docker-stig-authz.service": "644 root:root",
 		"/usr/lib/systemd/system/docker-stig-authz.socket":  "644 root:root",
-		"/etc/docker-stig":                                  "755 root:root",
-		"/etc/docker-stig/policy.json":                      "644 root:root",
-		"/usr/share/doc/docker-stig-authz/copyright":        "644 root:root",
-		"/usr/share/man/man8/docker-stig-authz.8.gz":        "644 root:root",
+		"/usr/lib/systemd/system/docker-stig-guard.service": "644 root:root",
+		"/usr/lib/systemd/system/docker-stig-guard.socket":  "644 root:root",
+		"/usr/share/docker-stig/docker.socket-guard.conf":   "644 root:root",
+		"/etc/docker-stig":                           "755 root:root",
+		"/etc/docker-stig/policy.json":               "644 root:root",
+		"/usr/share/doc/docker-stig-authz/copyright": "644 root:root",
+		"/usr/share/man/man8/docker-stig-authz.8.gz": "644 root:root",
 	},
 }
 

@@ -66,10 +66,14 @@ func TestTheDaemonsPageNamesItsFlags(t *testing.T) {
 	requireTools(t, "dpkg-deb")
 	dir := t.TempDir()
 	run(t, "dpkg-deb", "-x", packageOf(t, version, "docker-stig-authz", "deb"), dir)
-	help := run(t, filepath.Join(dir, "usr/sbin/docker-stig-authz"), "serve", "--help")
-	_, options, ok := strings.Cut(help, "Flags:\n")
-	if !ok {
-		t.Fatalf("serve --help lists no flags:\n%s", help)
+	var options string
+	for _, command := range []string{"serve", "guard"} {
+		help := run(t, filepath.Join(dir, "usr/sbin/docker-stig-authz"), command, "--help")
+		_, flags, ok := strings.Cut(help, "Flags:\n")
+		if !ok {
+			t.Fatalf("%s --help lists no flags:\n%s", command, help)
+		}
+		options += flags
 	}
 	page := strings.ReplaceAll(readPage(t, filepath.Join(dir, "usr/share/man/man8/docker-stig-authz.8.gz")), `\-`, "-")
 	_, synopsis, _ := strings.Cut(page, "\n.SH SYNOPSIS\n")

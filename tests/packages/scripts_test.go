@@ -11,6 +11,7 @@ import (
 const (
 	daemon     = "/usr/sbin/docker-stig-authz"
 	policyPath = "/etc/docker-stig/policy.json"
+	guarded    = "/etc/systemd/system/docker.socket.d/docker-stig-guard.conf"
 	systemctls = "/systemctl.log"
 )
 
@@ -182,7 +183,10 @@ func TestUpgradeKeepsTheSocket(t *testing.T) {
 				t.Errorf("systemd was asked %q, but not to restart the daemon", asked)
 			}
 			for _, request := range asked {
-				if request != "daemon-reload" && request != "try-restart docker-stig-authz.service" {
+				switch request {
+				case "daemon-reload", "try-restart docker-stig-authz.service":
+				case "is-active --quiet docker-stig-guard.service": // and never to restart it
+				default:
 					t.Errorf("systemd was asked to %s", request)
 				}
 			}
@@ -256,6 +260,29 @@ func TestRemovalIsRefused(t *testing.T) {
 					}
 				})
 			}
+		})
+	}
+}
+
+// TestRemovalKeepsAGuardInPlace: without it nobody would reach the engine.
+func TestRemovalKeepsAGuardInPlace(t *testing.T) {
+	requireManagers(t)
+	for _, m := range managers {
+		t.Run(m.format, func(t *testing.T) {
+			r := newRoot(t)
+			r.withSystemd(t)
+			run(t, m.install(r, packageOf(t, version, "docker-stig-authz", m.format))...)
+			r.asked(t)
+			r.write(t, guarded, "[Socket]\n")
+			out, err := try(t, m.remove(r, "docker-stig-authz")...)
+			if err == nil || !strings.Contains(out, "docker stig authz disable") {
+				t.Errorf("removing it: %v\n%s", err, out)
+			}
+			if !r.holds(daemon) || r.holds(systemctls) {
+				t.Error("the guard is gone all the same, or was stopped")
+			}
+			r.remove(t, guarded)
+			run(t, m.remove(r, "docker-stig-authz")...)
 		})
 	}
 }

@@ -59,9 +59,10 @@ func TestUnitsAreValid(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			out, err := try(t, "systemd-analyze", "verify", "--root="+string(r), "docker-stig-authz.socket", "docker-stig-authz.service")
+			out, err := try(t, "systemd-analyze", "verify", "--root="+string(r),
+				"docker-stig-authz.socket", "docker-stig-authz.service", "docker-stig-guard.socket", "docker-stig-guard.service")
 			switch {
-			case c.fault == "" && (err != nil || strings.Contains(out, "docker-stig-authz")):
+			case c.fault == "" && (err != nil || strings.Contains(out, "docker-stig-")):
 				t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 			case !strings.Contains(out, c.fault):
 				t.Errorf("systemd-analyze verify lacks %q:\n%s", c.fault, out)
@@ -119,51 +120,119 @@ func TestUnitSharesTheMounts(t *testing.T) {
 // is ready. No engine is there to ask.
 func TestSocketActivation(t *testing.T) {
 	t.Parallel()
+	r, activated := activate(t, "serve", "--policy", policyPath, "--state", "/state")
+	var answer struct{ Implements []string }
+	if err := ask(t.Context(), r.path("/socket"), "/Plugin.Activate", &answer); err != nil {
+		t.Errorf("asking the plugin: %v", err)
+	}
+	if !slices.Equal(answer.Implements, []string{"authz"}) {
+		t.Errorf("the plugin implements %q, want authz", answer.Implements)
+	}
+	activated.stop(t)
+}
+
+// TestSocketActivationOfTheGuard: a request starts it, and it says what there
+// is to say without an engine.
+func TestSocketActivationOfTheGuard(t *testing.T) {
+	t.Parallel()
+	r, activated := activate(t, "guard", "--engine", "unix:///engine.sock", "--group", "none that is looked for")
+	var answer struct{ Message string }
+	if err := ask(t.Context(), r.path("/socket"), "/_ping", &answer); err != nil {
+		t.Errorf("asking the engine: %v", err)
+	}
+	if !strings.Contains(answer.Message, "the engine does not answer") {
+		t.Errorf("the guard says %q", answer.Message)
+	}
+	activated.stop(t)
+}
+
+// An activated daemon was started by systemd-socket-activate.
+type activated struct {
+	cmd      *exec.Cmd
+	notified <-chan string
+	rest     chan string // what was said until it ended, or the test did
+}
+
+// activate waits on /socket of a new root, with the package's daemon to be
+// started by the first connection.
+func activate(t *testing.T, args ...string) (root, activated) {
+	t.Helper()
 	requireTools(t, "dpkg-deb", "systemd-socket-activate")
 	r := root(t.TempDir())
 	run(t, "dpkg-deb", "-x", packageOf(t, version, "docker-stig-authz", "deb"), string(r))
-	notified := listenNotify(t, r.path("/notify"))
-	socket := r.path("/authz.sock")
-
+	for i, arg := range args {
+		if strings.HasPrefix(arg, "/") {
+			args[i] = r.path(arg)
+		}
+	}
+	a := activated{notified: listenNotify(t, r.path("/notify")), rest: make(chan string)}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "systemd-socket-activate", "--listen="+socket, "--setenv=NOTIFY_SOCKET="+r.path("/notify"),
-		r.path(daemon), "serve", "--policy", r.path(policyPath), "--state", r.path("/state"))
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	stderr, err := cmd.StderrPipe()
+	t.Cleanup(cancel)
+	a.cmd = exec.CommandContext(ctx, "systemd-socket-activate", append([]string{
+		"--listen=" + r.path("/socket"), "--setenv=NOTIFY_SOCKET=" + r.path("/notify"), r.path(daemon),
+	}, args...)...)
+	a.cmd.Cancel = func() error { return a.cmd.Process.Signal(syscall.SIGTERM) }
+	stderr, err := a.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := a.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	said := bufio.NewReader(stderr)
 	if line, err := said.ReadString('\n'); !strings.Contains(line, "Listening on") {
 		t.Fatalf("systemd-socket-activate says %q, %v", line, err)
 	}
-	rest := make(chan string)
 	go func() {
-		text, _ := io.ReadAll(said) // what was said until the daemon ended, or the test did
-		rest <- string(text)
+		text, _ := io.ReadAll(said)
+		a.rest <- string(text)
 	}()
+	return r, a
+}
 
-	var answer struct{ Implements []string }
-	if err := ask(ctx, socket, "/Plugin.Activate", &answer); err != nil {
-		cancel()
-		t.Fatalf("asking the plugin: %v\n%s", err, <-rest)
-	}
-	if !slices.Equal(answer.Implements, []string{"authz"}) {
-		t.Errorf("the plugin implements %q, want authz", answer.Implements)
-	}
-	if got := <-notified; !strings.Contains(got, "READY=1") {
+// stop wants that the daemon told systemd it was ready, and that it ends well.
+func (a activated) stop(t *testing.T) {
+	t.Helper()
+	if got := <-a.notified; !strings.Contains(got, "READY=1") {
 		t.Errorf("systemd is told %q, want READY=1", got)
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	text := <-rest
-	if err := cmd.Wait(); err != nil {
+	text := <-a.rest
+	if err := a.cmd.Wait(); err != nil || t.Failed() {
 		t.Errorf("after SIGTERM: %v\n%s", err, text)
+	}
+}
+
+// TestGuardsSocketIsTheEngines: owner, group and mode are those of Docker's own
+// docker.socket, and the drop-in moves that one out of the way.
+func TestGuardsSocketIsTheEngines(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		data, err := os.ReadFile("../../systemd/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	socket := read("docker-stig-guard.socket")
+	for _, line := range []string{
+		"ListenStream=/run/docker.sock", "SocketUser=root", "SocketGroup=docker", "SocketMode=0660",
+		"ConditionPathExists=" + guarded,
+	} {
+		if !strings.Contains(socket, "\n"+line+"\n") {
+			t.Errorf("the guard's socket lacks %s", line)
+		}
+	}
+	if strings.Contains(socket, "\nRemoveOnStop=") {
+		t.Error("a guard that is taken away would take the engine's new socket with it")
+	}
+	dropIn := read("docker.socket-guard.conf")
+	for _, line := range []string{"ListenStream=", "ListenStream=/run/docker-stig/engine.sock", "DirectoryMode=0700", "SocketMode=0600"} {
+		if !strings.Contains(dropIn, "\n"+line+"\n") {
+			t.Errorf("the drop-in lacks %s", line)
+		}
 	}
 }
 

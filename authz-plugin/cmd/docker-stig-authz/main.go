@@ -41,7 +41,7 @@ func newCommand() *cobra.Command {
 		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(newServeCommand(), newVersionCommand())
+	cmd.AddCommand(newServeCommand(), newGuardCommand(), newVersionCommand())
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())
 	})

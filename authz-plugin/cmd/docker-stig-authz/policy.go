@@ -4,10 +4,16 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/docker-stig/docker-stig/authz-plugin/audit"
 	"github.com/docker-stig/docker-stig/authz-plugin/authz"
-	"github.com/docker-stig/docker-stig/authz-plugin/engineapi"
+	"github.com/docker-stig/docker-stig/authz-plugin/metrics"
+	"github.com/docker-stig/docker-stig/shared/admission"
+	"github.com/docker-stig/docker-stig/shared/engine"
 	"github.com/docker-stig/docker-stig/shared/trust/access"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
@@ -19,68 +25,148 @@ const defaultEngine = "unix:///run/docker.sock"
 // certsDir is where an engine has the certificates of registries.
 const certsDir = "/etc/docker/certs.d"
 
-// A loader turns the policy file into settings.
+// A loader turns the policy file into settings. What outlives a policy, it has
+// once: approvals and allowances.
 type loader struct {
 	path  string
 	state string // folder for what has to outlive the daemon
 	log   *slog.Logger
 
-	renewing context.CancelFunc // ends the renewal for the policy in force
+	approvals  *admission.Approvals
+	allowances *admission.Allowances
+	changed    chan struct{} // holds one when trust has changed since somebody looked
+	inForce    atomic.Pointer[force]
+	reading    atomic.Pointer[metrics.Policy] // how the last one went
+	swept      atomic.Pointer[metrics.Sweep]
+	records    *audit.Log
+	numbers    *metrics.Metrics
+	end        context.CancelFunc // of what runs for the policy in force
+}
+
+// A force is a policy, and what it amounts to.
+type force struct {
+	*policy.Policy
+	settings authz.Settings
+	verifier *policy.Verifier
+}
+
+func newLoader(opts serveOptions, log *slog.Logger) *loader {
+	if err := os.MkdirAll(opts.state, 0o700); err != nil {
+		log.Warn("trust data and approvals will not outlive this daemon", "error", err)
+	}
+	l := &loader{
+		path: opts.policy, state: opts.state, log: log,
+		approvals:  admission.OpenApprovals(admission.ApprovalOptions{Dir: filepath.Join(opts.state, "approvals"), Now: time.Now, Log: log}),
+		allowances: &admission.Allowances{Path: filepath.Join(opts.state, "allowances.json"), Log: log},
+		changed:    make(chan struct{}, 1),
+		end:        func() {},
+	}
+	l.reading.Store(&metrics.Policy{})
+	l.swept.Store(&metrics.Sweep{})
+	l.numbers = l.metrics()
+	l.records = audit.Open(audit.Options{Now: time.Now, Log: log, File: opts.records, Passed: opts.passed, Observe: l.numbers.Decided})
+	return l
+}
+
+// closeTimeout is how long what is not on the disk yet has to get there.
+const closeTimeout = 5 * time.Second
+
+// close writes down what is not written yet, and lets go of the rest.
+func (l *loader) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	l.end()
+	if err := l.approvals.Close(ctx); err != nil {
+		l.log.Warn("approvals were not all written: what they were for is judged anew", "error", err)
+	}
+	if err := l.records.Close(ctx); err != nil {
+		l.log.Warn("records were not all written", "error", err)
+	}
 }
 
 // load reads the policy. It connects to nothing.
-func (l *loader) load() (authz.Settings, error) {
+func (l *loader) load() (*force, error) {
 	p, err := policy.Load(l.path)
 	if err != nil {
-		return authz.Settings{}, err
-	}
-	if parts := p.Unheeded(); len(parts) > 0 {
-		l.log.Warn("this version reads these parts of the policy and does not act on them", "parts", parts)
-	}
-	if err := os.MkdirAll(l.state, 0o700); err != nil {
-		l.log.Warn("trust data will not outlive this daemon", "error", err)
+		return nil, err
 	}
 	verifier := policy.NewVerifier(p, policy.Options{
 		Now:      time.Now,
 		StateDir: l.state,
 		Logins:   access.OpenFile(access.DaemonFile()),
 		CertDirs: []string{certsDir},
+		Changed:  func(string) { l.trustChanged() },
 		Log:      l.log,
 	})
-	return authz.Settings{
+	client := engine.NewClient(p.Engine, time.Now)
+	protection := admission.NewProtection(p.Protect, client, l.own(p), time.Now)
+	settings := authz.Settings{
 		Mode:     p.ContentTrust.Mode,
 		Requests: p.Requests,
-		Verifier: verifier,
-		Engine:   engineapi.NewClient(p.Engine, time.Now),
-	}, nil
+		Protect:  protection,
+		Judge: &admission.Judge{
+			Engine:     client,
+			Verifier:   verifier,
+			Protect:    protection,
+			Recorded:   p.Requests.Start == policy.Recorded && p.ContentTrust.Mode == policy.Enforced,
+			Approvals:  l.approvals,
+			Allowances: l.allowances,
+			Now:        time.Now,
+			Log:        l.log,
+		},
+	}
+	return &force{p, settings, verifier}, nil
 }
 
-// inForce renews what the policy is asked about until ctx is done or another
-// policy is in force.
-func (l *loader) inForce(ctx context.Context, settings authz.Settings) {
-	if l.renewing != nil {
-		l.renewing()
+// own are the files that containers must not reach at this site.
+func (l *loader) own(p *policy.Policy) []string {
+	return []string{l.path, l.state, strings.TrimPrefix(p.Engine, "unix://"), access.DaemonFile()}
+}
+
+// put puts a policy in force: its repositories are renewed until ctx is done
+// or another policy is in force.
+func (l *loader) put(ctx context.Context, f *force) {
+	l.end()
+	ctx, l.end = context.WithCancel(ctx)
+	go f.verifier.Run(ctx)
+	go serveMetrics(ctx, l.numbers, f.Metrics, l.log)
+	l.inForce.Store(f)
+	l.reading.Store(&metrics.Policy{Mode: string(f.settings.Mode), Loaded: time.Now(), OK: true})
+	l.trustChanged()
+	l.log.Info("policy in force", "policy", l.path, "mode", string(f.settings.Mode))
+}
+
+// failed notes that a policy could not be read.
+func (l *loader) failed() {
+	last := *l.reading.Load()
+	last.OK = false
+	l.reading.Store(&last)
+}
+
+// trustChanged says so, without waiting, to whoever looks at what runs.
+func (l *loader) trustChanged() {
+	select {
+	case l.changed <- struct{}{}:
+	default: // it was said already
 	}
-	ctx, l.renewing = context.WithCancel(ctx)
-	if verifier, ok := settings.Verifier.(*policy.Verifier); ok {
-		go verifier.Run(ctx)
-	}
-	l.log.Info("policy in force", "policy", l.path, "mode", string(settings.Mode))
 }
 
 // loadOrFault gives settings that deny whatever would have to be judged when
 // the policy cannot be read. The daemon serves them: an engine whose plugin
 // does not answer does not start.
 func (l *loader) loadOrFault(ctx context.Context) authz.Settings {
-	settings, err := l.load()
+	f, err := l.load()
 	if err == nil {
-		l.inForce(ctx, settings)
-		return settings
+		l.put(ctx, f)
+		return f.settings
 	}
+	l.failed()
 	l.log.Error("the policy cannot be read: everything that would have to be judged is denied until it can; mend it and send SIGHUP", "policy", l.path, "error", err)
+	client := engine.NewClient(defaultEngine, time.Now)
 	return authz.Settings{
-		Mode:   policy.Enforced,
-		Engine: engineapi.NewClient(defaultEngine, time.Now),
-		Fault:  err,
+		Mode:    policy.Enforced,
+		Judge:   &admission.Judge{Engine: client, Now: time.Now, Log: l.log},
+		Protect: admission.NewProtection(policy.Protect{}, client, nil, time.Now),
+		Fault:   err,
 	}
 }

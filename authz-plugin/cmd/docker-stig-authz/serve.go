@@ -18,6 +18,7 @@ import (
 
 	"github.com/docker-stig/docker-stig/authz-plugin/audit"
 	"github.com/docker-stig/docker-stig/authz-plugin/authz"
+	"github.com/docker-stig/docker-stig/shared/record"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
@@ -29,6 +30,9 @@ type serveOptions struct {
 	policy string
 	socket string
 	state  string
+
+	records string // file for the records of decisions, where there is no journal
+	passed  bool   // record what passes, too
 }
 
 func newServeCommand() *cobra.Command {
@@ -52,6 +56,8 @@ and keeps the one in force if the new one cannot be read.`,
 	cmd.Flags().StringVar(&opts.policy, "policy", policy.DefaultPath, "The site's policy")
 	cmd.Flags().StringVar(&opts.socket, "socket", "/run/docker/plugins/docker-stig-authz.sock", "Where to listen when systemd gives no socket")
 	cmd.Flags().StringVar(&opts.state, "state", "/var/lib/docker-stig", "Folder for what has to outlive the daemon")
+	cmd.Flags().StringVar(&opts.records, "log-file", record.DefaultFile, "Where decisions are recorded on a machine without a journal")
+	cmd.Flags().BoolVar(&opts.passed, "log-passed", false, "Record requests, too, in which nothing is judged")
 	return cmd
 }
 
@@ -69,9 +75,9 @@ func runServe(ctx context.Context, opts serveOptions, log *slog.Logger) error {
 		return err
 	}
 	defer sockets.remove()
-	policies := &loader{path: opts.policy, state: opts.state, log: log}
-	records := audit.New(log)
-	handler := authz.NewHandler(policies.loadOrFault(stopped), records, log)
+	policies := newLoader(opts, log)
+	defer policies.close(ctx)
+	handler := authz.NewHandler(policies.loadOrFault(stopped), policies.records, log)
 	server := authz.NewServer(handler, log)
 
 	var group errgroup.Group
@@ -80,6 +86,8 @@ func runServe(ctx context.Context, opts serveOptions, log *slog.Logger) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- group.Wait() }()
+	go policies.sweeps(stopped)
+	go watch(stopped, handler.Alive, log)
 	log.Info("answering", "version", version, "commit", commit, "socket", sockets.path)
 	notify(log, daemon.SdNotifyReady)
 	for {
@@ -90,7 +98,7 @@ func runServe(ctx context.Context, opts serveOptions, log *slog.Logger) error {
 			reloadPolicy(stopped, handler, policies, log)
 		case <-stopped.Done():
 			notify(log, daemon.SdNotifyStopping)
-			log.Info("stopping", "passed", records.Passed())
+			log.Info("stopping", "passed", policies.records.Passed())
 			return drain(ctx, server)
 		}
 	}
@@ -107,13 +115,14 @@ func serveOn(server *http.Server, listener net.Listener) error {
 func reloadPolicy(ctx context.Context, handler *authz.Handler, policies *loader, log *slog.Logger) {
 	notify(log, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 	defer notify(log, daemon.SdNotifyReady)
-	settings, err := policies.load()
+	f, err := policies.load()
 	if err != nil {
+		policies.failed()
 		log.Error("the new policy cannot be read; the old one stays in force", "policy", policies.path, "error", err)
 		return
 	}
-	handler.Use(settings)
-	policies.inForce(ctx, settings)
+	handler.Use(f.settings)
+	policies.put(ctx, f)
 }
 
 func drain(ctx context.Context, server *http.Server) error {

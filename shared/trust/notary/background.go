@@ -39,6 +39,9 @@ func (v *Verifier) Run(ctx context.Context) {
 	}
 }
 
+// Stats tells what is kept in memory.
+func (v *Verifier) Stats() Stats { return v.memory.stats() }
+
 // renew starts a round for every repository that was found out about longer
 // ago than age, and waits for them. What comes of it, questions are told.
 func (v *Verifier) renew(ctx context.Context, age time.Duration) {

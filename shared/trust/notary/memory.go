@@ -45,6 +45,53 @@ func (e entry) unchanged(kept copyOf) *index {
 	return e.index
 }
 
+// changed reports whether questions may be answered otherwise by what was
+// found now. A repository that was not known before is no change.
+func (e entry) changed(now entry) bool {
+	if e.index == nil || unanswered(now.err) {
+		return false
+	}
+	if e.err != nil || now.err != nil {
+		return (e.err == nil) != (now.err == nil)
+	}
+	return e.index.timestamp != now.index.timestamp // which names all the rest by hash
+}
+
+// Stats is what is kept in memory.
+type Stats struct {
+	Repositories int
+	Bytes        int64                // an estimate, see the costs below
+	Scopes       map[string]Freshness // by pattern of the policy
+}
+
+// Freshness is what is known of the repositories under one pattern.
+type Freshness struct {
+	Verified time.Time // when one was last found good
+	Until    time.Time // when the first ends to be accepted, if nothing is renewed; zero: never
+}
+
+// stats works on a copy: who collects numbers holds up no question.
+func (m *memory) stats() Stats {
+	m.mu.Lock()
+	s := Stats{Repositories: m.known.order.Len(), Bytes: m.known.bytes, Scopes: map[string]Freshness{}}
+	entries := make([]entry, 0, s.Repositories)
+	for element := m.known.order.Front(); element != nil; element = element.Next() {
+		entries = append(entries, element.Value.(*slot).entry)
+	}
+	m.mu.Unlock()
+	for _, e := range entries {
+		f := s.Scopes[e.scope.Pattern]
+		if e.err == nil && e.checked.After(f.Verified) {
+			f.Verified = e.checked
+		}
+		if until := e.index.expires(e.scope); f.Until.IsZero() || (!until.IsZero() && until.Before(f.Until)) {
+			f.Until = until
+		}
+		s.Scopes[e.scope.Pattern] = f
+	}
+	return s
+}
+
 func newMemory(maxRepositories int, maxBytes int64) *memory {
 	return &memory{
 		known:    newShelf(maxRepositories, maxBytes),

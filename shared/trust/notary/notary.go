@@ -90,6 +90,10 @@ type Options struct {
 	MaxRepositories int   // kept in memory; zero: DefaultMaxRepositories
 	MaxMemory       int64 // bytes; zero: DefaultMaxMemory
 
+	// Changed is told when what is known of a repository is no longer what
+	// it was: other metadata, or a refusal. It must not wait. nil: nobody.
+	Changed func(gun string)
+
 	Log *slog.Logger // nil: discard
 }
 
@@ -110,6 +114,9 @@ func New(opts Options) *Verifier {
 	opts.MaxMemory = cmp.Or(opts.MaxMemory, DefaultMaxMemory)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Changed == nil {
+		opts.Changed = func(string) {}
 	}
 	if opts.Clients == nil {
 		opts.Clients = access.New(access.Options{Timeout: opts.Timeout})

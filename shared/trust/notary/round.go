@@ -17,10 +17,14 @@ func (v *Verifier) round(ctx context.Context, key string, gun data.GUN, s Scope)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRound)
 		defer cancel()
 		now := v.opts.Now()
+		before := v.memory.verified(key)
 		read, unsaved, err := v.refresh(ctx, gun, s, func() entry { return v.memory.verified(key) })
 		found := entry{gun: gun, scope: s, index: read.index, err: err, unsaved: unsaved, checked: now, asked: now}
 		if v.opts.Refresh > 0 || unsaved.GUN != "" {
 			v.memory.put(key, found)
+		}
+		if before.changed(found) {
+			v.opts.Changed(gun.String())
 		}
 		if err != nil {
 			return nil, err

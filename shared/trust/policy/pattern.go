@@ -54,6 +54,19 @@ func (s scopes[T]) find(repository string) (pattern string, value T, ok bool) {
 	return "", value, false
 }
 
+// A Map finds, for other packages, the entry of a policy map that decides a
+// repository: of a policy that Parse has accepted, by the most specific pattern.
+type Map[T any] struct{ scopes scopes[T] }
+
+// NewMap compiles the entries of a policy map.
+func NewMap[T any](entries map[string]T) Map[T] { return Map[T]{compile(entries)} }
+
+// Find gives the entry for a repository's full name.
+func (m Map[T]) Find(repository string) (T, bool) {
+	_, value, ok := m.scopes.find(repository)
+	return value, ok
+}
+
 func isGlob(pattern string) bool { return strings.Contains(pattern, "*") }
 
 func globRegexp(pattern string) *regexp.Regexp {

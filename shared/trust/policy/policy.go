@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"time"
 
@@ -31,6 +30,7 @@ type Options struct {
 	StateDir string             // what has to outlive the process: trust data, versions seen, manifests; empty: memory only
 	Logins   access.Credentials // for trust servers and registries; nil: nobody's
 	CertDirs []string           // folders with certificates by host, as docker has them
+	Changed  func(gun string)   // told when what is known of a repository changes; must not wait; nil: nobody
 	Log      *slog.Logger       // nil: discard
 }
 
@@ -64,6 +64,7 @@ func NewVerifier(p *Policy, opts Options) *Verifier {
 		Timeout:         time.Duration(p.Notary.Timeout),
 		MaxRepositories: p.Notary.MaxRepositories,
 		MaxMemory:       int64(p.Notary.MaxMemory),
+		Changed:         opts.Changed,
 		Log:             opts.Log,
 	}
 	library := manifests.Options{Now: opts.Now, Log: opts.Log}
@@ -87,6 +88,9 @@ func NewVerifier(p *Policy, opts Options) *Verifier {
 // Run keeps what is asked about fresh until ctx is done, so that questions are
 // answered from memory.
 func (v *Verifier) Run(ctx context.Context) { v.notary.Run(ctx) }
+
+// Stats tells what is kept in memory of signed repositories.
+func (v *Verifier) Stats() notary.Stats { return v.notary.Stats() }
 
 // SignaturesOnly is the verifier without the digest lists: what they let run
 // is approved, and no requirement asks for approval.
@@ -149,24 +153,6 @@ func (v *Verifier) judge(ctx context.Context, q trust.Question) (trust.Signed, e
 		}
 	}
 	return trust.Signed{}, refusal
-}
-
-// Unheeded lists the parts of a policy that are read and checked, and that
-// nothing acts on yet.
-func (p *Policy) Unheeded() []string {
-	var parts []string
-	standard := defaults()
-	for name, differs := range map[string]bool{
-		"protect": !reflect.DeepEqual(p.Protect, standard.Protect),
-		"sweep":   p.Sweep != standard.Sweep,
-		"metrics": p.Metrics != standard.Metrics,
-	} {
-		if differs {
-			parts = append(parts, name)
-		}
-	}
-	slices.Sort(parts)
-	return parts
 }
 
 // revoked finds a revoked digest in what was asked for or is held.

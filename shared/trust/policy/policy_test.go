@@ -263,21 +263,3 @@ func TestLongDuration(t *testing.T) {
 		}
 	}
 }
-
-func TestUnheeded(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		``:                                    "",
-		`, "protect": {"privileged": "deny"}`: "",
-		`, "protect": {"paths": ["/etc"]}, "metrics": "127.0.0.1:1"`: "metrics protect",
-		`, "sweep": {"action": "stop"}`:                              "sweep",
-	} {
-		p, err := Parse("policy.json", []byte(`{"content-trust": {"mode": "enforced"}`+text+`}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Join(p.Unheeded(), " "); got != want {
-			t.Errorf("%s: got %q, want %q", text, got, want)
-		}
-	}
-}

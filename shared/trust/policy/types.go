@@ -101,17 +101,29 @@ type Requests struct {
 	Plugins   Disposition `json:"plugins"`
 	SwarmJoin Disposition `json:"swarm-join"`
 	Start     Disposition `json:"start"`
+	Copy      Disposition `json:"copy"` // into containers that do not run
 }
 
-// Protect is the plugin's self-protection.
+// Protect is the plugin's self-protection: what a container may be given of
+// its host. Except opens settings to the images of a pattern.
 type Protect struct {
-	Privileged     Disposition         `json:"privileged"`
-	HostNamespaces Disposition         `json:"host-namespaces"`
-	Devices        Disposition         `json:"devices"`
-	Paths          []string            `json:"paths"`
-	ExecPrivileged Disposition         `json:"exec-privileged"`
-	Except         map[string][]string `json:"except"`
+	Privileged      Disposition          `json:"privileged"`
+	HostNamespaces  Disposition          `json:"host-namespaces"`
+	Devices         Disposition          `json:"devices"`
+	Capabilities    []string             `json:"capabilities"` // that may be added to the engine's own
+	Runtimes        []string             `json:"runtimes"`     // that may be named
+	SecurityOptions Disposition          `json:"security-options"`
+	Paths           []string             `json:"paths"` // protected beside those built in
+	Binds           []string             `json:"binds"` // sources that others than root may replace
+	ExecPrivileged  Disposition          `json:"exec-privileged"`
+	Except          map[string][]Setting `json:"except"`
 }
+
+// What a sweep does with a container that runs although it would be refused.
+const (
+	SweepLog  = "log"
+	SweepStop = "stop"
+)
 
 // Sweep is the daemon's repeated look at running containers.
 type Sweep struct {

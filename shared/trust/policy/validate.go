@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -26,10 +27,10 @@ func defaults() *Policy {
 			MaxRepositories: notary.DefaultMaxRepositories, MaxMemory: notary.DefaultMaxMemory,
 		},
 		Requests: Requests{
-			Pull: Verify, Build: Deny, Plugins: Deny, SwarmJoin: Deny, Start: Recorded,
+			Pull: Verify, Build: Deny, Plugins: Deny, SwarmJoin: Deny, Start: Recorded, Copy: Allow,
 		},
-		Protect: Protect{Privileged: Deny, HostNamespaces: Deny, Devices: Deny, ExecPrivileged: Deny},
-		Sweep:   Sweep{Every: Duration(10 * time.Minute), Action: "log"},
+		Protect: defaultProtect(),
+		Sweep:   Sweep{Every: Duration(10 * time.Minute), Action: SweepLog},
 		Engine:  "unix:///run/docker.sock",
 	}
 }
@@ -39,7 +40,7 @@ func defaults() *Policy {
 func (d *decoder) validate(p *Policy) error {
 	checks := []func(*Policy) error{
 		d.validateMode, d.validatePins, d.validatePatterns, d.validateNotary,
-		d.validateSigners, d.validateDigests, d.validateChoices,
+		d.validateSigners, d.validateDigests, d.validateChoices, d.validateProtect,
 	}
 	for _, check := range checks {
 		if err := check(p); err != nil {
@@ -284,22 +285,39 @@ func (d *decoder) validateChoices(p *Policy) error {
 		{"/requests/build", string(p.Requests.Build), allowDeny},
 		{"/requests/plugins", string(p.Requests.Plugins), allowDeny},
 		{"/requests/swarm-join", string(p.Requests.SwarmJoin), allowDeny},
+		{"/requests/copy", string(p.Requests.Copy), allowDeny},
 		{"/requests/start", string(p.Requests.Start), []string{string(Recorded), string(Current)}},
 		{"/protect/privileged", string(p.Protect.Privileged), allowDeny},
 		{"/protect/host-namespaces", string(p.Protect.HostNamespaces), allowDeny},
 		{"/protect/devices", string(p.Protect.Devices), allowDeny},
+		{"/protect/security-options", string(p.Protect.SecurityOptions), allowDeny},
 		{"/protect/exec-privileged", string(p.Protect.ExecPrivileged), allowDeny},
-		{"/sweep/action", p.Sweep.Action, []string{"log", "stop"}},
+		{"/sweep/action", p.Sweep.Action, []string{SweepLog, SweepStop}},
 	}
 	for _, c := range choices {
 		if !slices.Contains(c.want, c.value) {
 			return d.errorf(d.at[c.path], "%s%q: want %s", prefix(c.path), c.value, strings.Join(c.want, " or "))
 		}
 	}
+	if !validMetrics(p.Metrics) {
+		return d.errorf(d.at["/metrics"], "metrics: %q: want unix:///PATH, or a loopback address and port such as 127.0.0.1:9417", p.Metrics)
+	}
 	if !strings.HasPrefix(p.Engine, "unix:///") {
 		return d.errorf(d.at["/engine"], "engine: %q: want unix:///PATH", p.Engine)
 	}
 	return nil
+}
+
+// validMetrics accepts what only this machine can reach, or nothing.
+func validMetrics(address string) bool {
+	if address == "" {
+		return true
+	}
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		return filepath.IsAbs(path)
+	}
+	at, err := netip.ParseAddrPort(address)
+	return err == nil && at.Addr().IsLoopback() && at.Port() != 0
 }
 
 func keys[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

@@ -45,6 +45,8 @@ type Engine struct {
 	DriverStatus [][2]string
 	Images       []Image
 	Services     map[string]any // answers to GET /services/ID
+	Volumes      map[string]any // answers to GET /volumes/NAME
+	Execs        map[string]any // answers to GET /exec/ID/json
 	Before       func(r *http.Request)
 
 	mu         sync.Mutex
@@ -153,6 +155,12 @@ func (e *Engine) answer(method, path string) (any, bool) {
 		return e.image(name)
 	case kind == "services":
 		answer, ok := e.Services[rest]
+		return answer, ok
+	case kind == "volumes":
+		answer, ok := e.Volumes[rest]
+		return answer, ok
+	case kind == "exec" && inspect:
+		answer, ok := e.Execs[name]
 		return answer, ok
 	default:
 		return nil, false

@@ -1,0 +1,103 @@
+// Package admission decides whether a container that exists may run: its image
+// is vouched for, was when it was made (an approval), or is let through for a
+// while by break-glass (an allowance), and its configuration reaches nothing
+// that it must not.
+//
+// It keeps approvals and allowances, as files of root's below the state
+// folder. What vouches for an image it leaves to a trust.Verifier, what a
+// configuration may reach to a Protector, and what becomes of a no (deny, stop,
+// list) to its callers, which are the plugin and docker stig authz.
+//
+// An approval is not a cache of the verifier's answers: it says that one
+// container was accepted in full when it was made, and lets it start again
+// after its tag has moved on. It is asked about at each use whether it is still
+// what the policy wants (policy.Verifier.Upholds), so nothing has to be undone
+// when a policy changes.
+package admission
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/docker-stig/docker-stig/shared/trust/policy"
+)
+
+// A Verifier judges images, now and in view of what was accepted before.
+// policy.Verifier is one.
+type Verifier interface {
+	trust.Verifier
+	// Grant makes of a yes to content what Upholds can be asked about later.
+	Grant(a trust.Answer, id digest.Digest) policy.Grant
+	// Upholds reports whether what was accepted then is what the policy wants
+	// now, asking nobody. Revoked is final; any other error means that it has
+	// to be judged anew.
+	Upholds(g policy.Grant) error
+	// Withdrawn tells whether the policy revokes content with these digests.
+	Withdrawn(ref reference.Named, digests ...digest.Digest) error
+}
+
+// A Protector judges what a container's configuration reaches.
+type Protector interface {
+	// Container gives no error if the configuration reaches nothing that it
+	// must not. Exceptions hold for the repository that the image is of.
+	Container(ctx context.Context, c engine.Container, image reference.Named) error
+}
+
+// A Judge says whether containers may run. It is safe for concurrent use.
+// Engine, Verifier, Now and Log are required.
+type Judge struct {
+	Engine   engine.Engine
+	Verifier Verifier
+	Protect  Protector // nil: configurations are not judged
+
+	// Recorded says that approvals hold, and that a full yes makes one. It is
+	// for a policy that enforces and says "start": "recorded"; in permissive
+	// mode nothing may be recorded.
+	Recorded   bool
+	Approvals  *Approvals  // may be nil
+	Allowances *Allowances // may be nil
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Admitted says why something may run.
+type Admitted struct {
+	Image      string        // as the request or the container names it
+	ID         digest.Digest // the engine's image ID; empty: the name alone was judged
+	Answer     trust.Answer  // who vouched for it; of an allowance only the question
+	Others     []string      // further images: mounts, or those of a service
+	Approved   bool          // Answer is the one of when the container was made
+	Allowance  *Allowance    // nobody vouched for it, or for one of Others: break-glass
+	Configured bool          // the configuration was judged too
+
+	container string // it was judged for
+	mounts    bool
+}
+
+// Repository is the one that vouched, or for which an exception was made.
+func (a Admitted) Repository() reference.Named {
+	if a.Answer.Question.Ref == nil {
+		return nil
+	}
+	return reference.TrimNamed(a.Answer.Question.Ref)
+}
+
+// Unvouched says that nobody vouches for an image, or that it could not be
+// found out (trust.Inconclusive).
+type Unvouched struct {
+	Image engine.Image
+	Err   error // mostly a *trust.Error
+}
+
+// Error gives the verifier's words.
+func (u *Unvouched) Error() string { return u.Err.Error() }
+
+// Unwrap gives the verifier's error.
+func (u *Unvouched) Unwrap() error { return u.Err }

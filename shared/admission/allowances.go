@@ -1,0 +1,199 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"github.com/docker-stig/docker-stig/shared/trust"
+)
+
+// Allowances keep break-glass in one file, which docker stig authz allow
+// writes and the plugin reads. They are looked at only after a refusal.
+type Allowances struct {
+	Path  string // STATE/allowances.json
+	Log   *slog.Logger
+	Owner func(fs.FileInfo) error // whose file is believed; nil: root's alone
+
+	mu   sync.Mutex
+	seen stamp // of the file that list was read of
+	list []Allowance
+}
+
+// A stamp tells a file from the one that was there before: each is a new one.
+type stamp struct {
+	inode          uint64
+	size           int64
+	written, moved syscall.Timespec
+}
+
+// Find gives an allowance that holds now for the content of one of the
+// questions, and that question. A file that cannot be read allows nothing.
+func (s *Allowances) Find(questions []trust.Question, now time.Time) (Allowance, trust.Question, bool) {
+	for _, a := range s.Holding(now) {
+		for _, q := range questions {
+			if a.lets(q) {
+				return a, q, true
+			}
+		}
+	}
+	return Allowance{}, trust.Question{}, false
+}
+
+// Names reports whether an allowance that holds now is for an image ID, in
+// whatever repository.
+func (s *Allowances) Names(id digest.Digest, now time.Time) bool {
+	return slices.ContainsFunc(s.Holding(now), func(a Allowance) bool { return a.Digest == id })
+}
+
+// Holding lists the allowances that hold now.
+func (s *Allowances) Holding(now time.Time) []Allowance {
+	var holding []Allowance
+	for _, a := range s.current() {
+		if a.Holds(now) {
+			holding = append(holding, a)
+		}
+	}
+	return holding
+}
+
+// current gives what the file says, reading it if it has changed. What is
+// wrong with it is logged once.
+func (s *Allowances) current() []Allowance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, err := stampOf(s.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.seen, s.list = stamp{}, nil
+		return nil
+	}
+	if err == nil && now == s.seen {
+		return s.list
+	}
+	list, readErr := s.read()
+	if err := errors.Join(err, readErr); err != nil {
+		s.Log.Error("the file of allowances is not believed: break-glass is closed", "file", s.Path, "error", err)
+		list = nil
+		if !errors.Is(err, errUnbelieved) {
+			now = stamp{} // it may be read the next time
+		}
+	}
+	s.seen, s.list = now, list
+	return s.list
+}
+
+func stampOf(path string) (stamp, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return stamp{}, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return stamp{}, fmt.Errorf("%s cannot be told from other files", path)
+	}
+	return stamp{inode: stat.Ino, size: stat.Size, written: stat.Mtim, moved: stat.Ctim}, nil
+}
+
+func (s *Allowances) read() ([]Allowance, error) {
+	owner := s.Owner
+	if owner == nil {
+		owner = rootsAlone
+	}
+	raw, err := readOwned(s.Path, maxAllowFile, owner)
+	if err != nil {
+		return nil, err
+	}
+	return parseAllowances(raw)
+}
+
+// List gives the allowances in the file, those included that have ended or do
+// not hold yet.
+func (s *Allowances) List() ([]Allowance, error) {
+	list, err := s.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the allowances: %w", err)
+	}
+	return list, nil
+}
+
+// Add writes an allowance, made now, in the place of an older one for the same
+// content, and drops those that have ended. It waits for other processes that
+// do the same.
+func (s *Allowances) Add(ctx context.Context, a Allowance, now time.Time) error {
+	a.Made, a.Until = now.UTC(), a.Until.UTC()
+	if err := a.check(); err != nil {
+		return err
+	}
+	if err := s.add(ctx, a, now); err != nil {
+		return fmt.Errorf("adding an allowance: %w", err)
+	}
+	return nil
+}
+
+func (s *Allowances) add(ctx context.Context, a Allowance, now time.Time) error {
+	if err := os.MkdirAll(filepath.Dir(s.Path), 0o700); err != nil {
+		return err
+	}
+	unlock, err := lock(ctx, s.Path+".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	list, err := s.read()
+	if errors.Is(err, errUnbelieved) {
+		return fmt.Errorf("%w: move %s away and try again; what it allows ends with that", err, s.Path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	list = slices.DeleteFunc(list, func(old Allowance) bool {
+		same := old.Repository == a.Repository && old.Digest == a.Digest
+		return same || !now.Before(old.Until)
+	})
+	raw, err := encodeAllowances(append(list, a))
+	if err != nil {
+		return err
+	}
+	// Its own folder is known to be on the same file system.
+	return renameio.WriteFile(s.Path, raw, 0o600, renameio.WithTempDir(filepath.Dir(s.Path)), renameio.WithStaticPermissions(0o600))
+}
+
+// lockPause is between two tries for a lock, which is held for milliseconds.
+const lockPause = 5 * time.Millisecond
+
+// lock keeps other processes out until unlock is called.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = file.Close() }, nil // closing unlocks
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("another program has locked %s: end it (fuser %s names it) and try again", path, path), ctx.Err(), file.Close())
+		case <-time.After(lockPause):
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package admission
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/opencontainers/go-digest"
+)
+
+// TestApprovalHoldsAfterTheTagHasMoved, and with every trust source down, in
+// the process that made it and in later ones.
+func TestApprovalHoldsAfterTheTagHasMoved(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	j := s.judge(nil)
+	c, err := s.create(j, first, good, signed+":v1")
+	must(t, err)
+	s.sign("v1", next)
+	must(t, j.Approvals.Close(t.Context()))
+	for name, judge := range map[string]*Judge{"now": j, "later": s.judge(nil)} {
+		s.dark()
+		admitted, err := judge.Container(t.Context(), c)
+		if err != nil || !admitted.Approved || admitted.Answer.Digest != good || admitted.Answer.Method != trust.DCT || admitted.Repository().Name() != signed {
+			t.Errorf("%s: got %+v, %v", name, admitted, err)
+		}
+		s.notary.Fault(nil)
+	}
+	current := s.judge(nil)
+	current.Recorded = false
+	_, err = current.Container(t.Context(), c)
+	wantUnvouched(t, err, trust.Unsigned)
+}
+
+// TestApprovalVoids: what the approval binds, changed one by one. The tag has
+// moved on and the trust server is silent, so that only an approval could say yes.
+func TestApprovalVoids(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	pins := func(pattern string, ids ...string) map[string]any {
+		return map[string]any{"mode": "enforced", "trust-pinning": map[string]any{"root-keys": map[string]any{pattern: ids}}}
+	}
+	root := s.repo.RootKeyID()
+	writer := s.judge(nil)
+	inSignature, err := s.create(writer, first, good, signed+":v1")
+	must(t, err)
+	inList, err := s.create(writer, second, good, listed+":v1")
+	must(t, err)
+	a, ok := writer.Approvals.Find(first)
+	if !ok || len(a.Keys) == 0 {
+		t.Fatalf("no approval with keys: %+v", a)
+	}
+	must(t, writer.Approvals.Close(t.Context()))
+	s.dark()
+	both := map[string]bool{signed: true, listed: true}
+	for name, test := range map[string]struct {
+		change map[string]any
+		holds  map[string]bool // by repository
+	}{
+		"nothing":                    {nil, both},
+		"another repository":         {map[string]any{"signers": map[string]any{"localhost:5000/other": []string{"qa"}}}, both},
+		"empty lists":                {map[string]any{"revoked": map[string]any{"keys": []string{}, "digests": []string{}}, "signers": map[string]any{}}, both},
+		"allow-expired":              {map[string]any{"allow-expired": map[string]any{signed: "1d"}}, both},
+		"signer keys of nobody here": {map[string]any{"signer-keys": map[string]any{"alice": []string{anyKey}}}, both},
+		"another digest is revoked":  {map[string]any{"revoked": map[string]any{"digests": []digest.Digest{evil}}}, both},
+		"another pin":                {map[string]any{"content-trust": pins("localhost:5000/app*", anyKey)}, map[string]bool{listed: true}},
+		"one more pin":               {map[string]any{"content-trust": pins("localhost:5000/app*", root, anyKey)}, map[string]bool{listed: true}},
+		"the same pin, other scope":  {map[string]any{"content-trust": pins(signed, root)}, map[string]bool{listed: true}},
+		"no pin":                     {map[string]any{"content-trust": pins("localhost:5000/else", root)}, map[string]bool{listed: true}},
+		"signers":                    {map[string]any{"signers": map[string]any{signed: []string{"alice"}}}, map[string]bool{listed: true}},
+		"a key that signed":          {map[string]any{"revoked": map[string]any{"keys": a.Keys[:1]}}, map[string]bool{listed: true}},
+		"a key above":                {map[string]any{"revoked": map[string]any{"keys": []string{root}}}, map[string]bool{listed: true}},
+		"the digest is revoked":      {map[string]any{"revoked": map[string]any{"digests": []digest.Digest{good}}}, nil},
+		"the list drops it":          {map[string]any{"digests": map[string]any{listed: []digest.Digest{next}}}, map[string]bool{signed: true}},
+		"the list is gone":           {map[string]any{"digests": map[string]any{}}, map[string]bool{signed: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			judge := s.judge(test.change)
+			got, err := judge.Container(t.Context(), inSignature)
+			if (err == nil) != test.holds[signed] || got.Approved != test.holds[signed] {
+				t.Errorf("signature: got %+v, %v", got, err)
+			}
+			got, err = judge.Container(t.Context(), inList)
+			if (err == nil) != test.holds[listed] || got.Approved != test.holds[listed] {
+				t.Errorf("list: got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestApprovalIsOfOneContainerAndImage.
+func TestApprovalIsOfOneContainerAndImage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	j := s.judge(nil)
+	c, err := s.create(j, first, good, signed+":v1")
+	must(t, err)
+	must(t, j.Approvals.Close(t.Context()))
+	s.dark()
+	j = s.judge(nil)
+	other := c
+	other.ID = second
+	_, err = j.Container(t.Context(), other)
+	wantUnvouched(t, err, trust.Unreachable)
+	other = c
+	other.ImageID = evil
+	_, err = j.Container(t.Context(), other)
+	wantUnvouched(t, err, trust.Unreachable)
+
+	path := filepath.Join(s.state, "approvals", first+".json")
+	raw, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(s.state, "approvals", second+".json"), raw, 0o600))
+	other = c
+	other.ID = second
+	if _, err := s.judge(nil).Container(t.Context(), other); err == nil {
+		t.Error("a copy of one container's approval let another start")
+	}
+	if _, err := os.Stat(filepath.Join(s.state, "approvals", second+".json")); err == nil {
+		t.Error("the copy is still there")
+	}
+	for _, change := range [][2]string{
+		{`"digest":"` + string(good), `"digest":"` + string(evil)}, // not what the image ID is
+		{`"terms":"`, `"terms":"0`},
+		{`"scope":"localhost:5000/app*"`, `"scope":"localhost:5000/**"`},
+		{`"repository":"` + signed, `"repository":"` + listed},
+		{`"method":"dct"`, `"method":"cosign"`},
+		{`"method":"dct"`, `"method":"trust me"`},
+	} {
+		spoilt := strings.Replace(string(raw), change[0], change[1], 1)
+		if spoilt == string(raw) {
+			t.Fatalf("%s has no %s", raw, change[0])
+		}
+		must(t, os.WriteFile(path, []byte(spoilt), 0o600))
+		revoking := map[string]any{}
+		if strings.Contains(change[1], string(evil)) {
+			revoking["revoked"] = map[string]any{"digests": []digest.Digest{evil}}
+		}
+		if _, err := s.judge(revoking).Container(t.Context(), c); err == nil {
+			t.Errorf("an approval with %s let the container start", change[1])
+		}
+	}
+}
+
+// TestRevokedBeatsAll: even content that somebody signed again.
+func TestRevokedBeatsAll(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	j := s.judge(nil)
+	c, err := s.create(j, first, good, signed+":v1")
+	must(t, err)
+	must(t, j.Approvals.Close(t.Context()))
+	must(t, s.allowances().Add(t.Context(), s.allowance(signed, good), s.now))
+	_, err = s.judge(map[string]any{"revoked": map[string]any{"digests": []digest.Digest{good}}}).Container(t.Context(), c)
+	wantUnvouched(t, err, trust.Revoked)
+}
+
+// TestApprovalIsMadeOfAFullYesOnly.
+func TestApprovalIsMadeOfAFullYesOnly(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	must(t, s.allowances().Add(t.Context(), s.allowance(signed, evil), s.now))
+	c := s.engine.add(first, good, signed+":v1")
+	allowed := s.engine.add(second, evil, signed+":v1")
+	has := func(j *Judge, id string) bool {
+		_, ok := j.Approvals.Find(id)
+		return ok
+	}
+	j := s.judge(nil)
+	j.Recorded = false
+	if _, err := j.Container(t.Context(), c); err != nil || has(j, first) {
+		t.Errorf("not recorded: %v, approved %v", err, has(j, first))
+	}
+	j = s.judge(nil)
+	j.Protect = refusing{}
+	if _, err := j.Container(t.Context(), c); !errors.Is(err, errProtected) || has(j, first) {
+		t.Errorf("bad configuration: %v, approved %v", err, has(j, first))
+	}
+	j = s.judge(nil)
+	if admitted, err := j.Container(t.Context(), allowed); err != nil || admitted.Allowance == nil || has(j, second) {
+		t.Errorf("break-glass: %+v, %v, approved %v", admitted, err, has(j, second))
+	}
+	byName, err := j.Images(t.Context(), nil)
+	must(t, err)
+	j.Approve(c, byName)
+	other, err := j.Made(t.Context(), c)
+	must(t, err)
+	j.Approve(allowed, other)
+	if has(j, first) || has(j, second) {
+		t.Error("a yes to something else was recorded")
+	}
+	if admitted, err := j.Container(t.Context(), c); err != nil || admitted.Approved || !has(j, first) {
+		t.Errorf("full yes: %+v, %v, approved %v", admitted, err, has(j, first))
+	}
+	if admitted, err := j.Container(t.Context(), c); err != nil || !admitted.Approved {
+		t.Errorf("the second time: %+v, %v", admitted, err)
+	}
+}
