@@ -106,7 +106,7 @@ func newRig(tb testing.TB, fake *enginetest.Engine, change ...func(*Settings)) *
 		Mode:     policy.Enforced,
 		Requests: defaults(),
 		Judge:    &admission.Judge{Engine: client, Verifier: signers{app + ":v1": good}, Now: time.Now, Log: slog.New(slog.DiscardHandler)},
-		Protect:  admission.NewProtection(policy.Protect{}, client, nil, time.Now),
+		Protect:  admission.NewProtection(policy.Protect{}, client, admission.Host{Now: time.Now}),
 	}
 	s.Judge.Protect = s.Protect
 	for _, f := range change {

@@ -46,6 +46,8 @@ func TestContainerIsJudgedByItsContent(t *testing.T) {
 				wantVerdict(t, r.ask(t, requestPath, post(uri, "")), test.allow, "")
 			}
 			wantVerdict(t, r.ask(t, requestPath, post("/containers/x/update", `{"RestartPolicy":{"Name":"always"}}`)), test.allow, "")
+			wantVerdict(t, r.ask(t, requestPath, post("/containers/x/update", `{"RestartPolicy":{"Name":"no"},"Memory":1}`)), test.allow, "")
+			wantVerdict(t, r.ask(t, requestPath, post("/containers/x/update", `{"RestartPolicy":{"Name":"no"},"CpuShares":0,"Devices":null}`)), true, "")
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -49,6 +50,9 @@ func (f Finder) alter(ctx context.Context, t Target, r Request) (Demand, error) 
 		if err := decodeStrict(r.Body, &update, updateShape); err != nil {
 			return Demand{}, engine.Refuse("malformed-request", "the update cannot be read: %v", err)
 		}
+		if keepsDown(update) {
+			return Demand{}, nil
+		}
 	}
 	demand, err := f.container(ctx, t, r)
 	if errors.Is(err, engine.ErrNotFound) {
@@ -56,6 +60,12 @@ func (f Finder) alter(ctx context.Context, t Target, r Request) (Demand, error) 
 	}
 	demand.Host = &container.HostConfig{Resources: update.Resources}
 	return demand, err
+}
+
+// keepsDown reports whether an update does no more than keep the engine from
+// starting a container again, which is as harmless as to stop it.
+func keepsDown(update container.UpdateConfig) bool {
+	return reflect.DeepEqual(update, container.UpdateConfig{RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}})
 }
 
 // container finds a container that exists.

@@ -24,9 +24,15 @@ func newAuthzCommand(dockerCLI command.Cli) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
+		newAuthzAllowCommand(dockerCLI),
+		newAuthzEnableCommand(dockerCLI),
+		newAuthzDisableCommand(dockerCLI),
+		newAuthzKeeperCommand(),
+		newAuthzLogCommand(dockerCLI),
 		newAuthzLoginCommand(dockerCLI),
 		newAuthzLogoutCommand(dockerCLI),
 		newAuthzStatusCommand(dockerCLI),
+		newAuthzSweepCommand(dockerCLI),
 	)
 	return cmd
 }

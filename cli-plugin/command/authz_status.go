@@ -21,21 +21,27 @@ type statusOptions struct {
 	policy policyOptions
 	file   authFileOptions
 	format format
+	all    bool
 }
 
 func newAuthzStatusCommand(dockerCLI command.Cli) *cobra.Command {
 	opts := statusOptions{format: tableFormat}
 	cmd := &cobra.Command{
 		Use:   "status [OPTIONS]",
-		Short: "Show what docker-stig-authz goes by, and until when",
-		Long: `Show what docker-stig-authz goes by on this machine: the policy, the hosts it has
-logins for, and of each repository it knows the day from which starts will be
-refused. Files are read, and nothing else: neither the engine nor the daemon nor
-a trust server is asked, so this does not tell whether the engine enforces. It
-looks where the packaged daemon does: if yours was started with --policy or
---state, give --policy and STIG_STATE the same values.
+		Short: "Say whether this engine enforces, what is missing, and until when",
+		Long: `Say whether this engine runs only what the policy vouches for, and what is missing
+if it does not, each with what to do; which containers run although they would be
+refused; and what docker-stig-authz goes by: the policy, the hosts it has logins
+for, and of each repository it knows the day from which starts will be refused.
 
-Exit codes: 0; 3 something could not be read; 1 everything else.`,
+The engine is put a request that docker-stig-authz alone refuses and that no
+engine carries out, so what it does counts, not what its files say. Trust servers
+are asked where a container's image wants it. Nothing is changed. It looks where
+the packaged daemon does: if yours was started with --policy or --state, give
+--policy and STIG_STATE the same values.
+
+Exit codes: 0 the engine enforces; 2 it does not; 3 nothing is known to be missing,
+but something could not be found out; 1 everything else.`,
 		Example: `  sudo docker stig authz status`,
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,11 +51,14 @@ Exit codes: 0; 3 something could not be read; 1 everything else.`,
 	opts.policy.addFlags(cmd.Flags())
 	opts.file.addFlags(cmd.Flags())
 	cmd.Flags().Var(&opts.format, "format", "Write the status as json or table")
+	cmd.Flags().BoolVarP(&opts.all, "all", "a", false, "Name every container that would be refused, and why")
 	return cmd
 }
 
-// A status is what the daemon goes by, as its files tell.
+// A status is what the engine does, and what the daemon goes by.
 type status struct {
+	all        bool
+	engine     engineStatus
 	now        time.Time
 	policyPath string
 	policy     *policy.Policy
@@ -63,12 +72,16 @@ type status struct {
 }
 
 func runAuthzStatus(ctx context.Context, dockerCLI command.Cli, opts statusOptions) error {
-	s := status{now: time.Now(), policyPath: opts.policy.path, authPath: opts.file.path, state: daemonStateDir()}
+	var err error
+	s := status{all: opts.all, now: time.Now(), policyPath: opts.policy.path, authPath: opts.file.path, state: daemonStateDir()}
 	s.policy, s.policyErr = policy.Load(opts.policy.path)
 	s.hosts, s.hostsErr = access.OpenFile(opts.file.path).Hosts()
 	if s.knownErr = readable(s.state); s.knownErr == nil && s.policy != nil {
 		verifier := policy.NewVerifier(s.policy, policy.Options{Now: time.Now, StateDir: s.state, Log: slog.New(talker{dockerCLI.Err()})})
 		s.known, s.knownErr = verifier.Known(ctx)
+	}
+	if s.engine, err = lookAtEngine(ctx, dockerCLI, opts, s.hostsErr); err != nil {
+		return err
 	}
 	write := s.writeTable
 	if opts.format == jsonFormat {
@@ -77,8 +90,11 @@ func runAuthzStatus(ctx context.Context, dockerCLI command.Cli, opts statusOptio
 	if err := write(dockerCLI.Out()); err != nil {
 		return err
 	}
-	if s.policyErr != nil || s.hostsErr != nil || s.knownErr != nil {
-		return exit(exitUnknown, "some of it could not be read")
+	switch {
+	case len(s.engine.found.Gaps) > 0:
+		return exit(exitNo, "this engine does not enforce")
+	case len(s.engine.found.Unknown) > 0 || s.engine.judgedErr != nil || s.hostsErr != nil || s.knownErr != nil:
+		return exit(exitUnknown, "some of it could not be found out")
 	}
 	return nil
 }

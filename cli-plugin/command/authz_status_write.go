@@ -12,7 +12,7 @@ import (
 )
 
 func (s status) writeTable(w io.Writer) error {
-	paragraphs := []paragraph{s.head()}
+	paragraphs := append(s.engineParagraphs(), s.head())
 	for _, carried := range s.known {
 		p := paragraph{title: carried.GUN}
 		if carried.Err != nil {
@@ -66,7 +66,6 @@ func (s status) head() paragraph {
 	default:
 		p.add("", "%s known, %d refused already", count(len(s.known), "repository", "repositories"), s.refused())
 	}
-	p.add("Engine", "not asked: this does not tell whether it asks docker-stig-authz")
 	return p
 }
 
@@ -82,6 +81,8 @@ func (s status) refused() int {
 
 // A jsonStatus is the status for a program. What was not looked at is not in it.
 type jsonStatus struct {
+	jsonEnforcing
+
 	Policy       jsonPolicy
 	Logins       jsonLogins
 	State        jsonState
@@ -120,10 +121,11 @@ type jsonKnown struct {
 
 func (s status) writeJSON(w io.Writer) error {
 	out := jsonStatus{
-		Policy:       jsonPolicy{Path: s.policyPath, Error: textOf(s.policyErr)},
-		Logins:       jsonLogins{Path: s.authPath, Hosts: append([]string{}, s.hosts...), Error: textOf(s.hostsErr)},
-		State:        jsonState{Path: s.state, Error: textOf(s.knownErr)},
-		Repositories: []jsonKnown{},
+		jsonEnforcing: s.engine.json(),
+		Policy:        jsonPolicy{Path: s.policyPath, Error: textOf(s.policyErr)},
+		Logins:        jsonLogins{Path: s.authPath, Hosts: append([]string{}, s.hosts...), Error: textOf(s.hostsErr)},
+		State:         jsonState{Path: s.state, Error: textOf(s.knownErr)},
+		Repositories:  []jsonKnown{},
 	}
 	if s.policy != nil {
 		out.Policy.Mode = string(s.policy.ContentTrust.Mode)

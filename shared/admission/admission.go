@@ -17,6 +17,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/protect"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
@@ -60,6 +62,7 @@ type Judge struct {
 	// for a policy that enforces and says "start": "recorded"; in permissive
 	// mode nothing may be recorded.
 	Recorded   bool
+	ReadOnly   bool        // approvals hold, and none is made: for who only looks
 	Approvals  *Approvals  // may be nil
 	Allowances *Allowances // may be nil
 
@@ -101,3 +104,12 @@ func (u *Unvouched) Error() string { return u.Err.Error() }
 
 // Unwrap gives the verifier's error.
 func (u *Unvouched) Unwrap() error { return u.Err }
+
+// Conclusive tells a no from a question that went unanswered.
+func Conclusive(err error) bool {
+	unvouched := new(Unvouched)
+	if errors.As(err, &unvouched) {
+		return !trust.Inconclusive(unvouched.Err)
+	}
+	return errors.As(err, new(*engine.Refusal)) || errors.As(err, new(*protect.Refusal))
+}

@@ -55,7 +55,14 @@ func (a Allowance) lets(q trust.Question) bool {
 	return q.Content.ID == a.Digest || q.Content.Is(a.Digest)
 }
 
-func (a Allowance) check() error {
+// sameContent reports whether both are for the same content in the same
+// repository.
+func (a Allowance) sameContent(b Allowance) bool {
+	return a.Repository == b.Repository && a.Digest == b.Digest
+}
+
+// Check wants everything in place that an allowance needs, Made included.
+func (a Allowance) Check() error {
 	named, err := reference.ParseNamed(a.Repository)
 	if err != nil || !reference.IsNameOnly(named) {
 		return fmt.Errorf("%q is no full name of a repository", a.Repository)
@@ -110,7 +117,7 @@ func parseAllowances(raw []byte) ([]Allowance, error) {
 		return nil, fmt.Errorf("%w: it has more than %d allowances", errUnbelieved, maxAllowances)
 	}
 	for i, a := range file.Allowances {
-		if err := a.check(); err != nil {
+		if err := a.Check(); err != nil {
 			return nil, fmt.Errorf("%w: allowance %d: %w", errUnbelieved, i+1, err)
 		}
 	}

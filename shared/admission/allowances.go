@@ -136,7 +136,7 @@ func (s *Allowances) List() ([]Allowance, error) {
 // do the same.
 func (s *Allowances) Add(ctx context.Context, a Allowance, now time.Time) error {
 	a.Made, a.Until = now.UTC(), a.Until.UTC()
-	if err := a.check(); err != nil {
+	if err := a.Check(); err != nil {
 		return err
 	}
 	if err := s.add(ctx, a, now); err != nil {
@@ -149,6 +149,38 @@ func (s *Allowances) add(ctx context.Context, a Allowance, now time.Time) error 
 	if err := os.MkdirAll(filepath.Dir(s.Path), 0o700); err != nil {
 		return err
 	}
+	return s.change(ctx, now, func(list []Allowance) ([]Allowance, error) {
+		return append(slices.DeleteFunc(list, a.sameContent), a), nil
+	})
+}
+
+// ErrNoAllowance says that there is no such allowance to end.
+var ErrNoAllowance = errors.New("there is no such allowance")
+
+// Remove ends an allowance for content before its time, and gives it. One that
+// has ended by itself is ErrNoAllowance.
+func (s *Allowances) Remove(ctx context.Context, repository string, dgst digest.Digest, now time.Time) (Allowance, error) {
+	if _, err := os.Lstat(s.Path); errors.Is(err, fs.ErrNotExist) {
+		return Allowance{}, ErrNoAllowance // and no lock is left behind
+	}
+	removed := Allowance{Repository: repository, Digest: dgst}
+	err := s.change(ctx, now, func(list []Allowance) ([]Allowance, error) {
+		i := slices.IndexFunc(list, removed.sameContent)
+		if i < 0 {
+			return nil, ErrNoAllowance
+		}
+		removed = list[i]
+		return slices.Delete(list, i, i+1), nil
+	})
+	if err != nil {
+		return Allowance{}, fmt.Errorf("ending an allowance: %w", err)
+	}
+	return removed, nil
+}
+
+// change writes what edit makes of the allowances that have not ended. It
+// waits for other processes that do the same.
+func (s *Allowances) change(ctx context.Context, now time.Time, edit func([]Allowance) ([]Allowance, error)) error {
 	unlock, err := lock(ctx, s.Path+".lock")
 	if err != nil {
 		return err
@@ -161,11 +193,11 @@ func (s *Allowances) add(ctx context.Context, a Allowance, now time.Time) error 
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(old Allowance) bool {
-		same := old.Repository == a.Repository && old.Digest == a.Digest
-		return same || !now.Before(old.Until)
-	})
-	raw, err := encodeAllowances(append(list, a))
+	list, err = edit(slices.DeleteFunc(list, func(old Allowance) bool { return !now.Before(old.Until) }))
+	if err != nil {
+		return err
+	}
+	raw, err := encodeAllowances(list)
 	if err != nil {
 		return err
 	}

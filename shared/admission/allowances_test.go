@@ -330,3 +330,62 @@ func FuzzAllowances(f *testing.F) {
 		}
 	})
 }
+
+// TestRemoveEndsOneBeforeItsTime, and touches no other.
+func TestRemoveEndsOneBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	store := s.allowances()
+	if _, err := store.Remove(t.Context(), signed, evil, s.now); !errors.Is(err, ErrNoAllowance) {
+		t.Errorf("of none: got %v", err)
+	}
+	if files, err := os.ReadDir(s.state); err != nil || len(files) != 0 {
+		t.Errorf("it left %v behind (%v)", files, err)
+	}
+	must(t, store.Add(t.Context(), s.allowance(signed, evil), s.now))
+	must(t, store.Add(t.Context(), s.allowance(listed, evil), s.now))
+	must(t, store.Add(t.Context(), s.allowance(signed, good), s.now))
+	c := s.engine.add(first, evil, signed+":v1")
+	j := s.judge(nil)
+	if _, err := j.Container(t.Context(), c); err != nil {
+		t.Fatalf("before: %v", err)
+	}
+	if _, err := store.Remove(t.Context(), signed, next, s.now); !errors.Is(err, ErrNoAllowance) {
+		t.Errorf("of another digest: got %v", err)
+	}
+	removed, err := store.Remove(t.Context(), signed, evil, s.now)
+	if err != nil || removed.Reason != "outage 4711" || removed.Repository != signed || removed.Digest != evil {
+		t.Errorf("got %+v, %v", removed, err)
+	}
+	_, err = j.Container(t.Context(), c) // that process notices
+	wantUnvouched(t, err, trust.Unsigned)
+	list, err := store.List()
+	must(t, err)
+	if len(list) != 2 || list[0].Repository != listed || list[1].Digest != good {
+		t.Errorf("left are %+v", list)
+	}
+	if _, err := store.Remove(t.Context(), signed, good, s.now.Add(3*time.Hour)); !errors.Is(err, ErrNoAllowance) {
+		t.Errorf("of one that has ended: got %v", err)
+	}
+	must(t, os.WriteFile(store.Path, []byte("{"), 0o600))
+	if _, err := store.Remove(t.Context(), listed, evil, s.now); err == nil || !strings.Contains(err.Error(), "move ") {
+		t.Errorf("of a torn file: got %v", err)
+	}
+}
+
+// TestAllowanceMakesNoApproval: when it ends, the next start is refused.
+func TestAllowanceMakesNoApproval(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	must(t, s.allowances().Add(t.Context(), s.allowance(signed, evil), s.now))
+	j := s.judge(nil)
+	c, err := s.create(j, first, evil, signed+":v1")
+	must(t, err)
+	if admitted, err := j.Container(t.Context(), c); err != nil || admitted.Allowance == nil {
+		t.Fatalf("got %+v, %v", admitted, err)
+	}
+	must(t, j.Approvals.Close(t.Context()))
+	s.now = s.now.Add(2 * time.Hour)
+	_, err = s.judge(nil).Container(t.Context(), c)
+	wantUnvouched(t, err, trust.Unsigned)
+}

@@ -2,11 +2,14 @@ package admission
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/protect"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/opencontainers/go-digest"
 )
@@ -198,5 +201,52 @@ func TestApprovalIsMadeOfAFullYesOnly(t *testing.T) {
 	}
 	if admitted, err := j.Container(t.Context(), c); err != nil || !admitted.Approved {
 		t.Errorf("the second time: %+v, %v", admitted, err)
+	}
+}
+
+// TestReadOnlyMakesNoApproval, and believes those there are.
+func TestReadOnlyMakesNoApproval(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	looking := s.judge(nil)
+	looking.ReadOnly = true
+	c, err := s.create(looking, first, good, signed+":v1")
+	must(t, err)
+	if _, err := looking.Container(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := looking.Approvals.Find(first); ok {
+		t.Error("an approval was made")
+	}
+	j := s.judge(nil)
+	_, err = j.Container(t.Context(), c)
+	must(t, err)
+	must(t, j.Approvals.Close(t.Context()))
+	s.dark()
+	looking = s.judge(nil)
+	looking.ReadOnly = true
+	if admitted, err := looking.Container(t.Context(), c); err != nil || !admitted.Approved {
+		t.Errorf("got %+v, %v", admitted, err)
+	}
+}
+
+// TestConclusive tells what was refused from what went unanswered.
+func TestConclusive(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"unsigned":       {&Unvouched{Err: &trust.Error{Reason: trust.Unsigned}}, true},
+		"unreachable":    {&Unvouched{Err: &trust.Error{Reason: trust.Unreachable}}, false},
+		"no reason":      {&Unvouched{Err: errors.New("broken")}, false},
+		"what it is":     {engine.Refuse("no-image", "it has none"), true},
+		"what it does":   {fmt.Errorf("judging: %w", &protect.Refusal{Setting: "privileged"}), true},
+		"no answer":      {errors.New("the engine is away"), false},
+		"nothing at all": {nil, false},
+	} {
+		if got := Conclusive(test.err); got != test.want {
+			t.Errorf("%s: got %v", name, got)
+		}
 	}
 }

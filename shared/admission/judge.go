@@ -199,7 +199,7 @@ func (j *Judge) approved(c engine.Container) (Admitted, bool, error) {
 // recorded are a yes by break-glass, and one to a container with image mounts:
 // what is mounted stands in no approval.
 func (j *Judge) Approve(c engine.Container, admitted Admitted) {
-	if !j.Recorded || j.Approvals == nil || admitted.Allowance != nil || admitted.mounts {
+	if !j.Recorded || j.ReadOnly || j.Approvals == nil || admitted.Allowance != nil || admitted.mounts {
 		return
 	}
 	if admitted.container != c.ID || admitted.ID != c.ImageID || admitted.Repository() == nil {

@@ -22,9 +22,15 @@ import (
 type Protection struct {
 	policy policy.Protect
 	engine engine.Engine
-	paths  []string
-	now    func() time.Time
+	host   Host
 	rules  atomic.Pointer[rulesFor]
+}
+
+// A Host is what is to be protected beside the engine. Now is required.
+type Host struct {
+	Root  string   // its files, as the engine sees them; "" is "/"
+	Paths []string // files of this site: the engine's socket, the policy
+	Now   func() time.Time
 }
 
 // rulesFor are the rules for an engine that says this of itself.
@@ -33,11 +39,10 @@ type rulesFor struct {
 	*protect.Rules
 }
 
-// NewProtection makes the protection of a policy. Beside what is protected on
-// every host, paths are: the engine's socket, files of the site. It asks the
-// engine nothing yet.
-func NewProtection(p policy.Protect, e engine.Engine, paths []string, now func() time.Time) *Protection {
-	return &Protection{policy: p, engine: e, paths: paths, now: now}
+// NewProtection makes the protection of a policy. It asks the engine nothing
+// yet.
+func NewProtection(p policy.Protect, e engine.Engine, host Host) *Protection {
+	return &Protection{policy: p, engine: e, host: host}
 }
 
 // current gives the rules for the engine as it is now.
@@ -50,7 +55,8 @@ func (p *Protection) current(ctx context.Context) (*protect.Rules, error) {
 		return known.Rules, nil
 	}
 	rules := protect.New(p.policy, protect.Options{
-		DataRoot: facts.Root, Runtime: facts.Runtime, HostCgroups: facts.HostCgroups, Paths: p.paths, Now: p.now,
+		Root: p.host.Root, Paths: p.host.Paths, Now: p.host.Now,
+		DataRoot: facts.Root, Runtime: facts.Runtime, HostCgroups: facts.HostCgroups,
 	})
 	p.rules.Store(&rulesFor{facts, rules})
 	return rules, nil

@@ -29,25 +29,28 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: os.Getenv("STIG_UPDATE_GOLDEN") == "1",
 		Setup:         func(env *testscript.Env) error { return setup(t, env, bin) },
+		Condition:     condition,
 		Cmds: withBundles(t, map[string]func(*testscript.TestScript, bool, []string){
-			"exits":   exits,
-			"asked":   asked,
-			"fault":   fault,
-			"holds":   holds,
-			"publish": publish,
-			"expire":  expire,
-			"policy":  writePolicy,
-			"silence": silence,
+			"exits":    exits,
+			"asked":    asked,
+			"fault":    fault,
+			"holds":    holds,
+			"contains": contains,
+			"publish":  publish,
+			"expire":   expire,
+			"policy":   writePolicy,
+			"silence":  silence,
 		}),
 	})
 }
 
 // A stage is what a script's programs meet.
 type stage struct {
-	asked  *atomic.Int64 // requests that the engine got
-	ucp    *doubles.UCP
-	images images // that the engine holds
-	trust  trustServer
+	asked      *atomic.Int64 // requests that the engine got
+	ucp        *doubles.UCP
+	images     images // that the engine holds
+	containers containers
+	trust      trustServer
 }
 
 type stageKey struct{}
@@ -87,12 +90,11 @@ func setup(t *testing.T, env *testscript.Env, bin string) error {
 	return nil
 }
 
-// engine answers as an engine without images and containers does.
+// engine answers as an engine with the images and containers of a script does.
 func engine(s *stage) http.Handler {
 	answers := map[string]any{
-		"/info":            map[string]any{"Driver": "overlay2"},
-		"/images/json":     []any{},
-		"/containers/json": []any{},
+		"/info":        map[string]any{"Driver": "overlay2"},
+		"/images/json": []any{},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.asked.Add(1)
@@ -103,9 +105,14 @@ func engine(s *stage) http.Handler {
 		if !ok {
 			answer, ok = s.images.inspect(path)
 		}
+		if !ok {
+			answer, ok = s.containers.answer(path)
+		}
 		switch {
 		case r.URL.Path == "/_ping":
 			_, _ = w.Write([]byte("OK"))
+		case ok && answer == nil:
+			w.WriteHeader(http.StatusNoContent)
 		case ok:
 			_ = json.NewEncoder(w).Encode(answer)
 		default:

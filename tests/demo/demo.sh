@@ -47,12 +47,12 @@ wait_for() {
 
 containers() { docker ps --all --quiet --no-trunc | wc -l; }
 
-# refused IMAGE: docker run must fail, by the plugin, and leave no container.
+# refused [OPTION…] IMAGE: docker run must fail, by the plugin, and leave no container.
 refused() {
 	local before after output
 	before=$(containers)
-	printf '\n$ docker run --rm --network none %s\n' "$1"
-	if output=$(docker run --rm --network none "$1" 2>&1); then fail "it ran"; fi
+	printf '\n$ docker run --rm --network none %s\n' "$*"
+	if output=$(docker run --rm --network none "$@" 2>&1); then fail "it ran"; fi
 	printf '%s\n' "$output"
 	grep -q 'denied by plugin docker-stig-authz' <<<"$output" || fail "something else than the plugin refused it"
 	after=$(containers)
@@ -86,12 +86,12 @@ chapter "Before the plugin, the engine runs anything"
 run 0 docker run --rm --network none "$app:unsigned"
 
 chapter "The engine asks docker-stig-authz from now on"
-bin/docker-stig-authz serve --policy "$STIG_POLICY" --socket "$STIG_PLUGIN_SOCKETS/docker-stig-authz.sock" --state "$work/state" 2>"$work/authz.log" &
+bin/docker-stig-authz serve --policy "$STIG_POLICY" --socket "$STIG_PLUGIN_SOCKETS/docker-stig-authz.sock" \
+	--state "$STIG_STATE" --log-file "$work/decisions.log" 2>"$work/authz.log" &
 started+=($!)
 wait_for "$STIG_PLUGIN_SOCKETS/docker-stig-authz.sock" $!
-printf '{"authorization-plugins": ["docker-stig-authz"]}\n' >"$work/daemon.json"
-run 0 cat "$work/daemon.json"
-run 0 testbed restart --daemon-json "$work/daemon.json"
+run 2 docker stig authz status
+run 0 docker stig authz enable --yes --confirm-within 0
 
 chapter "What is signed runs, and can be pulled by docker run alone"
 run 0 docker run --rm --network none "$app:1"
@@ -102,6 +102,13 @@ chapter "What is not signed does not: by tag, under a signed tag that was moved,
 refused "$app:unsigned"
 refused "$app:moved"
 refused "$(docker image inspect --format '{{.Id}}' "$app:unsigned")"
+
+chapter "Nor is a signed image given its host"
+refused --volume /:/host "$app:1"
+
+chapter "What was decided"
+run 0 docker stig authz status
+run 0 docker stig authz log --file "$work/decisions.log"
 
 chapter "UCP does not enforce content trust yet (a double of UCP plays it)"
 mkdir "$work/doubles"

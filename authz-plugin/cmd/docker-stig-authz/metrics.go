@@ -44,6 +44,21 @@ func (l *loader) memory() metrics.Memory {
 	return metrics.Memory{Repositories: stats.Repositories, Bytes: stats.Bytes}
 }
 
+// serveMetricsAfter serves the numbers once those of the policy before are not
+// served any more: both may be at the same place. The channel it gives is
+// closed when its own are not.
+func (l *loader) serveMetricsAfter(ctx context.Context, before <-chan struct{}, where string) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		<-before
+		if ctx.Err() == nil {
+			serveMetrics(ctx, l.numbers, where, l.log)
+		}
+	}()
+	return done
+}
+
 // serveMetrics serves the numbers where the policy wants them, until ctx is
 // done. Without them the daemon decides as well.
 func serveMetrics(ctx context.Context, m *metrics.Metrics, where string, log *slog.Logger) {

@@ -41,6 +41,9 @@ type loader struct {
 	records    *audit.Log
 	numbers    *metrics.Metrics
 	end        context.CancelFunc // of what runs for the policy in force
+	served     <-chan struct{}    // closed when its metrics are not served any more
+	engine     *engine.Client
+	engineHost string
 }
 
 // A force is a policy, and what it amounts to.
@@ -61,6 +64,9 @@ func newLoader(opts serveOptions, log *slog.Logger) *loader {
 		changed:    make(chan struct{}, 1),
 		end:        func() {},
 	}
+	served := make(chan struct{})
+	close(served) // nothing is, so far
+	l.served = served
 	l.reading.Store(&metrics.Policy{})
 	l.swept.Store(&metrics.Sweep{})
 	l.numbers = l.metrics()
@@ -98,8 +104,8 @@ func (l *loader) load() (*force, error) {
 		Changed:  func(string) { l.trustChanged() },
 		Log:      l.log,
 	})
-	client := engine.NewClient(p.Engine, time.Now)
-	protection := admission.NewProtection(p.Protect, client, l.own(p), time.Now)
+	client := l.engineAt(p.Engine)
+	protection := admission.NewProtection(p.Protect, client, admission.Host{Paths: l.own(p), Now: time.Now})
 	settings := authz.Settings{
 		Mode:     p.ContentTrust.Mode,
 		Requests: p.Requests,
@@ -118,6 +124,15 @@ func (l *loader) load() (*force, error) {
 	return &force{p, settings, verifier}, nil
 }
 
+// engineAt gives the client of the engine at host: that of the policy before
+// unless it moved. A client of each policy's own would leave its connections.
+func (l *loader) engineAt(host string) *engine.Client {
+	if l.engine == nil || l.engineHost != host {
+		l.engine, l.engineHost = engine.NewClient(host, time.Now), host
+	}
+	return l.engine
+}
+
 // own are the files that containers must not reach at this site.
 func (l *loader) own(p *policy.Policy) []string {
 	return []string{l.path, l.state, strings.TrimPrefix(p.Engine, "unix://"), access.DaemonFile()}
@@ -129,7 +144,7 @@ func (l *loader) put(ctx context.Context, f *force) {
 	l.end()
 	ctx, l.end = context.WithCancel(ctx)
 	go f.verifier.Run(ctx)
-	go serveMetrics(ctx, l.numbers, f.Metrics, l.log)
+	l.served = l.serveMetricsAfter(ctx, l.served, f.Metrics)
 	l.inForce.Store(f)
 	l.reading.Store(&metrics.Policy{Mode: string(f.settings.Mode), Loaded: time.Now(), OK: true})
 	l.trustChanged()
@@ -166,7 +181,7 @@ func (l *loader) loadOrFault(ctx context.Context) authz.Settings {
 	return authz.Settings{
 		Mode:    policy.Enforced,
 		Judge:   &admission.Judge{Engine: client, Now: time.Now, Log: l.log},
-		Protect: admission.NewProtection(policy.Protect{}, client, nil, time.Now),
+		Protect: admission.NewProtection(policy.Protect{}, client, admission.Host{Now: time.Now}),
 		Fault:   err,
 	}
 }

@@ -104,7 +104,7 @@ func runServe(ctx context.Context, opts serveOptions, log *slog.Logger) error {
 	}
 }
 
-func serveOn(server *http.Server, listener net.Listener) error {
+func serveOn(server *authz.Server, listener net.Listener) error {
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
 	}
@@ -125,10 +125,10 @@ func reloadPolicy(ctx context.Context, handler *authz.Handler, policies *loader,
 	policies.put(ctx, f)
 }
 
-func drain(ctx context.Context, server *http.Server) error {
+func drain(ctx context.Context, server *authz.Server) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
+	if err := server.Drain(ctx); err != nil {
 		return fmt.Errorf("waiting for decisions under way: %w", err)
 	}
 	return nil

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/metrics"
 	"github.com/docker-stig/docker-stig/shared/admission"
-	"github.com/docker-stig/docker-stig/shared/engine"
-	"github.com/docker-stig/docker-stig/shared/protect"
-	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
@@ -88,7 +84,7 @@ func (l *loader) sweep(ctx context.Context, known map[string]string) bool {
 			delete(known, one.Container.ID)
 			continue
 		}
-		conclusive := isConclusive(one.Err)
+		conclusive := admission.Conclusive(one.Err)
 		if conclusive {
 			result.Refused++
 		} else {
@@ -123,15 +119,6 @@ func (l *loader) tell(ctx context.Context, f *force, one admission.Judged, concl
 		return
 	}
 	l.log.Warn("stopped a container that would be refused now", attrs...)
-}
-
-// isConclusive tells a no from a question that went unanswered.
-func isConclusive(err error) bool {
-	unvouched := new(admission.Unvouched)
-	if errors.As(err, &unvouched) {
-		return !trust.Inconclusive(unvouched.Err)
-	}
-	return errors.As(err, new(*engine.Refusal)) || errors.As(err, new(*protect.Refusal))
 }
 
 // sleep waits, and reports whether ctx is not done.

@@ -1,0 +1,220 @@
+package enforce
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxConfig bounds daemon.json and what /proc tells of a process.
+const maxConfig = 4 << 20 // bytes; a daemon.json is some KiB
+
+// ErrRemote says that the files of the engine's host cannot be seen from here.
+var ErrRemote = errors.New("this connection does not lead to an engine on this machine: run it on the engine's own host, with the engine's own socket")
+
+// A Dockerd is the engine that runs, as its process and its files tell.
+type Dockerd struct {
+	Socket     string // that it is asked on
+	PID        int
+	Args       []string
+	ConfigFile string // its daemon.json
+	Config     []byte // nil: there is none
+	Managed    bool   // systemd runs it, as docker.service
+}
+
+// FindDockerd finds the engine behind a docker endpoint. init is nil where
+// there is no systemd.
+func FindDockerd(ctx context.Context, address string, init *Systemd) (*Dockerd, error) {
+	socket, ok := strings.CutPrefix(address, "unix://")
+	if !ok {
+		return nil, ErrRemote
+	}
+	d := &Dockerd{Socket: socket}
+	unit := 0
+	if init != nil {
+		unit, _ = init.MainPID(ctx, engineService) // 0: it is not that unit's
+	}
+	peer, err := peerOf(ctx, socket)
+	if err != nil {
+		return nil, fmt.Errorf("the engine does not answer on %s: start it, and run this as root (%w)", socket, err)
+	}
+	switch {
+	case runs(peer, "dockerd"):
+		d.PID = peer
+	case unit > 0 && runs(unit, "dockerd"):
+		d.PID = unit // systemd or the guard holds the socket
+	default:
+		return nil, fmt.Errorf("cannot tell which process is the engine behind %s: %w", socket, ErrRemote)
+	}
+	d.Managed = unit == d.PID
+	raw, err := readBounded(fmt.Sprintf("/proc/%d/cmdline", d.PID))
+	if err != nil {
+		return nil, err
+	}
+	d.Args = strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")
+	return d, d.readConfig()
+}
+
+// readConfig reads daemon.json, which has to be the same file for the engine
+// and for us.
+func (d *Dockerd) readConfig() error {
+	d.ConfigFile = last(flagValues(d.Args, "config-file", ""), defaultConfig)
+	if !filepath.IsAbs(d.ConfigFile) {
+		from, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", d.PID))
+		if err != nil {
+			return fmt.Errorf("looking for the engine's configuration: %w", err)
+		}
+		d.ConfigFile = filepath.Join(from, d.ConfigFile)
+	}
+	theirs, theirErr := os.Stat(d.view(filepath.Dir(d.ConfigFile)))
+	ours, ourErr := os.Stat(filepath.Dir(d.ConfigFile))
+	if (theirErr == nil) != (ourErr == nil) || theirErr == nil && !os.SameFile(theirs, ours) {
+		return fmt.Errorf("the engine sees another %s than this program: %w", filepath.Dir(d.ConfigFile), ErrRemote)
+	}
+	raw, err := readBounded(d.ConfigFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the engine's configuration: %w", err)
+	}
+	d.Config = raw
+	return nil
+}
+
+// view is a path as the engine sees it.
+func (d *Dockerd) view(path string) string { return fmt.Sprintf("/proc/%d/root%s", d.PID, path) }
+
+// PluginSocket is where the engine finds the plugin, as seen from here.
+func (d *Dockerd) PluginSocket() string { return d.view(pluginSocket) }
+
+// Hosts are the addresses that the engine was told to listen on.
+func (d *Dockerd) Hosts() []string {
+	hosts := append(flagValues(d.Args, "host", "H"), d.list("hosts")...)
+	if len(hosts) == 0 {
+		return []string{defaultEngine}
+	}
+	return hosts
+}
+
+// VerifiesTLS reports whether who connects over TCP has to show a certificate.
+func (d *Dockerd) VerifiesTLS() bool {
+	if on, told := boolFlag(d.Args, "tlsverify"); told {
+		return on
+	}
+	var config struct {
+		Verify bool `json:"tlsverify"`
+	}
+	return json.Unmarshal(d.Config, &config) == nil && config.Verify
+}
+
+// FlagPlugins are the plugins that the command line names. With them,
+// daemon.json may name none: the engine would not start.
+func (d *Dockerd) FlagPlugins() []string { return flagValues(d.Args, "authorization-plugin", "") }
+
+// Configured reports whether the files say that the engine asks the plugin.
+func (d *Dockerd) Configured() bool {
+	return slices.Contains(append(d.FlagPlugins(), d.list(pluginsKey)...), PluginName)
+}
+
+func (d *Dockerd) list(key string) []string {
+	var config map[string]json.RawMessage
+	if json.Unmarshal(d.Config, &config) != nil {
+		return nil
+	}
+	var values []string
+	if json.Unmarshal(config[key], &values) != nil {
+		return nil
+	}
+	return values
+}
+
+// flagValues gives the values of a flag as dockerd's parser reads them.
+func flagValues(args []string, long, short string) []string {
+	var values []string
+	for i, arg := range args {
+		value, ok := strings.CutPrefix(arg, "--"+long+"=")
+		if !ok && short != "" && !strings.HasPrefix(arg, "--") {
+			value, ok = strings.CutPrefix(arg, "-"+short)
+			value = strings.TrimPrefix(value, "=")
+			ok = ok && value != ""
+		}
+		if !ok && (arg == "--"+long || short != "" && arg == "-"+short) && i+1 < len(args) {
+			value, ok = args[i+1], true
+		}
+		if ok {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+func boolFlag(args []string, name string) (on, told bool) {
+	for _, arg := range args {
+		value, ok := strings.CutPrefix(arg, "--"+name)
+		if ok && (value == "" || value[0] == '=') {
+			on, told = value == "" || slices.Contains([]string{"=1", "=t", "=T", "=true", "=TRUE", "=True"}, value), true
+		}
+	}
+	return on, told
+}
+
+func last(values []string, otherwise string) string {
+	if len(values) == 0 {
+		return otherwise
+	}
+	return values[len(values)-1]
+}
+
+// peerOf is the process that listens on a unix socket.
+func peerOf(ctx context.Context, socket string) (int, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var peer *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		peer, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return 0, err
+	}
+	if credErr != nil {
+		return 0, credErr
+	}
+	return int(peer.Pid), nil
+}
+
+// runs reports whether a process is of a program.
+func runs(pid int, program string) bool {
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && strings.TrimSuffix(filepath.Base(path), " (deleted)") == program
+}
+
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
+	if err == nil && len(raw) > maxConfig {
+		return nil, fmt.Errorf("%s has more than %d MiB: is it the right file?", path, maxConfig>>20)
+	}
+	return raw, err
+}
