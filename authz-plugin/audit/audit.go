@@ -6,7 +6,9 @@
 // Whether something is recorded decides nothing about the engine. A journal or
 // a disk that is full, slow or dead costs a decision 50 ms at the most, its
 // record is lost and counted, and the daemon's own log says so once. Until
-// then a record is written before its decision is answered.
+// then a record is written before its decision is answered. One kind is not
+// waited for: that a create may go on (Note). Records keep their order, and
+// what the create has made is decided on again before anybody can use it.
 //
 // A flood of denials is cut to 300 in 10 s; the next record tells how many were
 // counted only. That is below journald's own limit, which would drop without
@@ -92,7 +94,7 @@ func (l *Log) LetPass(ctx context.Context, r Record) {
 	l.passed.Add(1)
 	if l.logPass {
 		r.Outcome = record.Passed
-		l.put(ctx, r)
+		l.put(ctx, r, true)
 	}
 }
 
@@ -109,7 +111,14 @@ func (l *Log) Suppressed() uint64 {
 }
 
 // Write writes one record. Fields without a value are left out.
-func (l *Log) Write(ctx context.Context, r Record) {
+func (l *Log) Write(ctx context.Context, r Record) { l.decided(ctx, r, true) }
+
+// Note writes one record, in its turn and within milliseconds, and does not
+// wait for it. It is for a decision that a second one on the same matter
+// follows, with a record of its own: when that is written, this is.
+func (l *Log) Note(ctx context.Context, r Record) { l.decided(ctx, r, false) }
+
+func (l *Log) decided(ctx context.Context, r Record, wait bool) {
 	if l.observe != nil {
 		l.observe(r)
 	}
@@ -120,17 +129,26 @@ func (l *Log) Write(ctx context.Context, r Record) {
 		}
 		r.Suppressed = suppressed
 	}
-	l.put(ctx, r)
+	l.put(ctx, r, wait)
 }
 
-func (l *Log) put(ctx context.Context, r Record) {
-	entry := slog.NewRecord(l.now(), r.Level(), record.Message, 0)
-	entry.AddAttrs(r.Attrs()...)
+func (l *Log) put(ctx context.Context, r Record, wait bool) {
+	now := l.now()
 	if l.writer == nil {
-		if l.handler.Enabled(ctx, entry.Level) && l.handler.Handle(ctx, entry) != nil {
+		if emit(ctx, l.handler, now, r) != nil {
 			l.lost.Add(1)
 		}
 		return
 	}
-	l.writer.put(ctx, entry)
+	l.writer.put(ctx, now, r, wait)
+}
+
+func emit(ctx context.Context, to slog.Handler, now time.Time, r Record) error {
+	level := r.Level()
+	if !to.Enabled(ctx, level) {
+		return nil
+	}
+	entry := slog.NewRecord(now, level, record.Message, 0)
+	entry.AddAttrs(r.Attrs()...)
+	return to.Handle(ctx, entry)
 }

@@ -13,6 +13,9 @@ import (
 const (
 	// patience is how long a decision waits for its record to be written.
 	patience = 50 * time.Millisecond
+	// noteDelay is how long a note waits for a record that takes it along: to
+	// wake the writer for it alone would hold up the decision.
+	noteDelay = 2 * time.Millisecond
 	// maxWaiting bounds the records that wait while writing takes long. One
 	// is about 1 KiB.
 	maxWaiting = 1024
@@ -33,14 +36,16 @@ type writer struct {
 
 	failing atomic.Bool // and the daemon's log says so
 
-	mu     sync.RWMutex // guards the end of the queue
+	mu     sync.Mutex // guards the order and the end of the queue
+	notes  []entry    // to be put into the queue before what comes next
 	closed bool
 }
 
 type entry struct {
 	ctx     context.Context // of one record on its way, for its handler
-	record  slog.Record
-	written chan struct{}
+	at      time.Time
+	record  Record
+	written chan struct{} // nil: nobody waits
 }
 
 // open makes a Log around a handler and starts its writer.
@@ -71,13 +76,20 @@ func (l *Log) Close(ctx context.Context) error {
 func (w *writer) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.sendNotes()
 	w.closed = true
 	close(w.queue)
 }
 
-// put gives a record to the writer and waits for it, as long as patience goes.
-func (w *writer) put(ctx context.Context, r slog.Record) {
-	e := entry{context.WithoutCancel(ctx), r, make(chan struct{})}
+// put gives a record to the writer and, if it is to wait, waits for it as long
+// as patience goes.
+func (w *writer) put(ctx context.Context, at time.Time, r Record, wait bool) {
+	e := entry{ctx: context.WithoutCancel(ctx), at: at, record: r}
+	if !wait {
+		w.note(e)
+		return
+	}
+	e.written = make(chan struct{})
 	if !w.enqueue(e) {
 		w.fail(errStuck)
 		return
@@ -90,9 +102,41 @@ func (w *writer) put(ctx context.Context, r slog.Record) {
 	}
 }
 
+// note keeps an entry until the next record, or for noteDelay.
+func (w *writer) note(e entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notes = append(w.notes, e)
+	switch {
+	case w.closed, len(w.notes) == maxWaiting:
+		w.sendNotes()
+	case len(w.notes) == 1:
+		time.AfterFunc(noteDelay, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.sendNotes()
+		})
+	}
+}
+
+// sendNotes puts all notes into the queue. The lock is held.
+func (w *writer) sendNotes() {
+	for _, e := range w.notes {
+		if !w.send(e) {
+			w.fail(errStuck)
+		}
+	}
+	w.notes = nil
+}
+
 func (w *writer) enqueue(e entry) bool {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sendNotes()
+	return w.send(e)
+}
+
+func (w *writer) send(e entry) bool {
 	if w.closed {
 		return false
 	}
@@ -107,12 +151,14 @@ func (w *writer) enqueue(e entry) bool {
 func (w *writer) run() {
 	defer close(w.done)
 	for e := range w.queue {
-		if err := w.handler.Handle(e.ctx, e.record); err != nil {
+		if err := emit(e.ctx, w.handler, e.at, e.record); err != nil {
 			w.fail(err)
 		} else if w.failing.CompareAndSwap(true, false) {
 			w.log.Info("decisions are recorded again", "lost", w.lost.Load())
 		}
-		close(e.written)
+		if e.written != nil {
+			close(e.written)
+		}
 	}
 }
 

@@ -168,3 +168,39 @@ func TestFloodOfDenialsIsCut(t *testing.T) {
 		t.Errorf("suppressed %d, lost %d", log.Suppressed(), log.Lost())
 	}
 }
+
+// TestNoteIsWrittenInItsTurn: before what is written after it, at the end, and
+// by itself; one that comes too late is lost and counted.
+func TestNoteIsWrittenInItsTurn(t *testing.T) {
+	t.Parallel()
+	sink := &lines{grew: make(chan struct{}, 10)}
+	log := open(Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}, slog.NewJSONHandler(sink, nil), sink)
+	named := func(image string) Record { return Record{Outcome: Allowed, Image: image} }
+	log.Note(t.Context(), named("first"))
+	log.Note(t.Context(), named("second"))
+	log.Write(t.Context(), named("third"))
+	if n := strings.Count(sink.String(), "\n"); n != 3 {
+		t.Fatalf("%d lines once the third is written:\n%s", n, sink)
+	}
+	for range 3 {
+		<-sink.grew
+	}
+	log.Note(t.Context(), named("fourth"))
+	<-sink.grew
+	log.Note(t.Context(), named("fifth"))
+	if err := log.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	log.Note(t.Context(), named("late"))
+	got, order := sink.String(), 0
+	for _, image := range []string{"first", "second", "third", "fourth", "fifth"} {
+		at := strings.Index(got, `"`+image+`"`)
+		if at < order {
+			t.Errorf("%s is not in its place:\n%s", image, got)
+		}
+		order = at
+	}
+	if log.Lost() != 1 || strings.Contains(got, "late") {
+		t.Errorf("lost %d, want the one after the end:\n%s", log.Lost(), got)
+	}
+}

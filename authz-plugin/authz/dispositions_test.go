@@ -34,6 +34,7 @@ func TestEveryRouteHasItsDisposition(t *testing.T) {
 		engineapi.Checkpoint: {false, false},
 		engineapi.Exec:       {true, true}, engineapi.ExecStart: {true, true}, // not privileged
 		engineapi.Volume: {true, true}, engineapi.Copy: {true, true},
+		engineapi.Read: {true, true}, engineapi.Network: {true, true},
 	}
 	content := [2]string{good.String(), evil.String()}
 	for i, kind := range []string{"signed", "unsigned"} {

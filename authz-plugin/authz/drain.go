@@ -16,7 +16,11 @@ const (
 	// retireTime is how long idle connections get to be used once more, and
 	// so to be ended by an answer: one that is closed while the engine writes
 	// to it costs a request. Engines use their few idle connections first.
-	retireTime = 100 * time.Millisecond
+	retireTime = 500 * time.Millisecond
+	// firstByte is how long after its beginning a connection brings its
+	// question. One that does not is a spare: Go's client opens one that it
+	// then does not need, and keeps it.
+	firstByte = 100 * time.Millisecond
 	// settlePause is how often Drain looks.
 	settlePause = 2 * time.Millisecond
 )
@@ -35,6 +39,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	for _, d := range s.all() {
 		close(d.ended)
 	}
+	s.closeSpares() // Shutdown would wait 5 s for each
 	return s.http.Shutdown(ctx)
 }
 
@@ -62,12 +67,33 @@ func (s *Server) settle(ctx context.Context) {
 func (s *Server) quiet(began time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, busy := range s.conns {
-		if busy || time.Since(began) < retireTime {
+	for _, c := range s.conns {
+		if c.busy() || time.Since(began) < retireTime {
 			return false
 		}
 	}
 	return true
+}
+
+func (s *Server) closeSpares() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn, c := range s.conns {
+		if c.state == http.StateNew && !c.busy() {
+			_ = conn.Close()
+		}
+	}
+}
+
+// A connection is one that is open, and since when it is in its state.
+type connection struct {
+	state http.ConnState
+	since time.Time
+}
+
+// busy reports whether a question is on its way.
+func (c connection) busy() bool {
+	return c.state == http.StateActive || (c.state == http.StateNew && time.Since(c.since) < firstByte)
 }
 
 // retire ends each connection with its answer once the server is to stop.
@@ -80,7 +106,7 @@ func (s *Server) retire(h http.Handler) http.Handler {
 	})
 }
 
-// note keeps count of connections. A new one is about to bring a question.
+// note keeps count of connections.
 func (s *Server) note(conn net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +114,7 @@ func (s *Server) note(conn net.Conn, state http.ConnState) {
 		delete(s.conns, conn)
 		return
 	}
-	s.conns[conn] = state != http.StateIdle
+	s.conns[conn] = connection{state, time.Now()}
 }
 
 func (s *Server) all() []*door {

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,8 @@ type Decision struct {
 	Allow bool
 	Rule  stig.ID // the requirement a denial upholds
 	Msg   string  // for the person at the docker command line
+
+	late bool // what judges has not come back, and holds the connection
 }
 
 // Settings are what a policy amounts to. They are replaced as a whole.
@@ -105,10 +108,10 @@ func (h *Handler) AuthZRes(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, intake{maxResponse, h.answered, removeTimeout}, h.response)
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, in intake, decide func(context.Context, *Settings, Request) Decision) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, in intake, decide func(context.Context, *Settings, Request, func(Decision))) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			h.log.Error("a question failed", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			h.explain("serving", fault)
 			respond(w, deny("an internal error, which the log of docker-stig-authz explains"))
 		}
 	}()
@@ -124,7 +127,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, in intake, decid
 		respond(w, deny("unreadable request: %v", err))
 		return
 	}
-	respond(w, decide(r.Context(), h.settings.Load(), req))
+	decide(r.Context(), h.settings.Load(), req, func(d Decision) { respond(w, d) })
+}
+
+// explain logs a panic.
+func (h *Handler) explain(step string, fault any) {
+	h.log.Error("a question failed", "step", step, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
 }
 
 const (
@@ -161,55 +169,67 @@ func (in intake) enter(r *http.Request) (leave func(), err error) {
 	return func() { in.room.Release(size) }, nil
 }
 
-// request decides before the engine acts.
-func (h *Handler) request(ctx context.Context, s *Settings, req Request) Decision {
+// request decides before the engine acts, and answers.
+func (h *Handler) request(ctx context.Context, s *Settings, req Request, answer func(Decision)) {
 	if s.Mode == policy.Disabled && s.Fault == nil {
-		return h.pass()
+		answer(h.pass())
+		return
 	}
 	target, err := engineapi.Parse(req.RequestMethod, req.RequestURI)
 	if err == nil && target.Route.Use == engineapi.Pass && !target.Route.Body {
-		return h.pass()
+		answer(h.pass())
+		return
 	}
 	if err == nil && s.Mode != policy.Permissive {
 		turn, cancel := context.WithTimeout(ctx, h.timeout)
 		err = h.gate.enter(turn, target)
 		cancel()
 	}
-	entered := err == nil
-	d := h.decide(ctx, s, req, audit.Asked, target, func(ctx context.Context) verdict {
+	judge := func(ctx context.Context) verdict {
 		if err != nil {
 			return refused(err)
 		}
 		return s.judge(ctx, target, req)
-	})
-	if !d.Allow && entered {
-		h.gate.leave(target)
 	}
-	return d
+	h.bounded(ctx, judge, func(v verdict, took time.Duration) {
+		d := h.conclude(ctx, s, req, audit.Asked, target, v, took)
+		if !d.Allow && err == nil {
+			h.gate.leave(target)
+		}
+		answer(d)
+	})
 }
 
-// response decides before the engine answers.
-func (h *Handler) response(ctx context.Context, s *Settings, req Request) Decision {
+// response decides before the engine answers, and answers.
+func (h *Handler) response(ctx context.Context, s *Settings, req Request, answer func(Decision)) {
 	if s.Mode == policy.Disabled && s.Fault == nil {
-		return h.pass()
+		answer(h.pass())
+		return
 	}
 	target, err := engineapi.Parse(req.RequestMethod, req.RequestURI)
-	if err == nil {
-		defer h.gate.leave(target)
-	}
 	if err == nil && (target.Route.Use != engineapi.Create || req.ResponseStatusCode != http.StatusCreated) {
-		return h.pass()
+		h.gate.leave(target)
+		answer(h.pass())
+		return
 	}
-	d := h.decide(ctx, s, req, audit.Answered, target, func(ctx context.Context) verdict {
+	judge := func(ctx context.Context) verdict {
 		if err != nil {
 			return refused(err)
 		}
 		return s.judgeCreated(ctx, req)
-	})
-	if !d.Allow && err == nil {
-		h.remove(ctx, s, target, req)
 	}
-	return d
+	ended := func(v verdict, took time.Duration) Decision {
+		if err != nil {
+			return h.conclude(ctx, s, req, audit.Answered, target, v, took)
+		}
+		defer h.gate.leave(target)
+		d := h.conclude(ctx, s, req, audit.Answered, target, v, took)
+		if !d.Allow {
+			h.remove(ctx, s, target, req)
+		}
+		return d
+	}
+	h.bounded(ctx, judge, func(v verdict, took time.Duration) { answer(ended(v, took)) })
 }
 
 // Alive reports whether the handler still decides: that no lock is held that
@@ -233,11 +253,8 @@ func (h *Handler) pass() Decision {
 	return Decision{Allow: true}
 }
 
-// decide comes to a verdict within the time there is, records it, and lets it
-// count if the policy is enforced.
-func (h *Handler) decide(ctx context.Context, s *Settings, req Request, phase audit.Phase, target engineapi.Target, judge func(context.Context) verdict) Decision {
-	start := time.Now()
-	v := h.bounded(ctx, judge)
+// conclude records a verdict, and lets it count if the policy is enforced.
+func (h *Handler) conclude(ctx context.Context, s *Settings, req Request, phase audit.Phase, target engineapi.Target, v verdict, took time.Duration) Decision {
 	if v.pass {
 		return h.pass()
 	}
@@ -246,7 +263,7 @@ func (h *Handler) decide(ctx context.Context, s *Settings, req Request, phase au
 	record.User = req.User
 	record.Method = req.RequestMethod
 	record.Route = target.Route.Pattern
-	record.Duration = time.Since(start)
+	record.Duration = took
 	d := v.Decision
 	record.Outcome = audit.Denied
 	switch {
@@ -258,29 +275,50 @@ func (h *Handler) decide(ctx context.Context, s *Settings, req Request, phase au
 	}
 	record.Requirement = v.Rule
 	record.Message = v.Msg
-	h.records.Write(ctx, record)
+	if v.Allow && phase == audit.Asked && target.Route.Use == engineapi.Create {
+		h.records.Note(ctx, record) // what is made is judged and recorded again before anyone hears of it
+	} else {
+		h.records.Write(ctx, record)
+	}
 	return d
 }
 
-// bounded judges with a deadline, which holds even for code that does not
-// look at it, and turns a panic into a denial.
-func (h *Handler) bounded(ctx context.Context, judge func(context.Context) verdict) verdict {
+// bounded judges and has the verdict answered; or, when there is no time left,
+// that there is none. The deadline holds even for code that does not look at
+// it, and a panic is a denial.
+//
+// It judges where it is called, because to wait for another goroutine twice
+// takes longer than to judge. So the clock answers in its place if need be:
+// whoever comes second finds the question answered and waits until it is.
+func (h *Handler) bounded(ctx context.Context, judge func(context.Context) verdict, answer func(v verdict, took time.Duration)) {
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	done := make(chan verdict, 1)
-	go func() {
+	var once sync.Once
+	clock := time.AfterFunc(h.timeout, func() {
 		defer func() {
 			if fault := recover(); fault != nil {
-				h.log.Error("a decision failed", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
-				done <- faulty("internal-error", "an internal error, which the log of docker-stig-authz explains; the image was not judged")
+				h.explain("denying in time", fault) // without an answer the engine denies, too
 			}
 		}()
-		done <- judge(ctx)
+		once.Do(func() {
+			late := faulty("deadline", "no decision within %v; try again, and see whether the trust servers answer", h.timeout)
+			late.late = true
+			answer(late, time.Since(start))
+		})
+	})
+	defer clock.Stop()
+	v := h.sound(ctx, judge)
+	once.Do(func() { answer(v, time.Since(start)) })
+}
+
+// sound judges, and turns a panic into a denial.
+func (h *Handler) sound(ctx context.Context, judge func(context.Context) verdict) (v verdict) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			h.explain("judging", fault)
+			v = faulty("internal-error", "an internal error, which the log of docker-stig-authz explains; the image was not judged")
+		}
 	}()
-	select {
-	case v := <-done:
-		return v
-	case <-ctx.Done():
-		return faulty("deadline", "no decision within %v; try again, and see whether the trust servers answer", h.timeout)
-	}
+	return judge(ctx)
 }

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -142,14 +143,37 @@ func (b blocked) Verify(context.Context, trust.Question) (trust.Signed, error) {
 func TestDeadlineDeniesAndHarmlessCallsGoOn(t *testing.T) {
 	t.Parallel()
 	b := blocked{until: make(chan struct{})}
-	defer close(b.until)
 	r := newRig(t, enginetest.Containerd(), func(s *Settings) { s.Judge.Verifier = b })
 	r.timeout = 500 * time.Millisecond
+	// Over a connection, as the engine asks: the answer has to be there while
+	// the handler is held up.
+	server := httptest.NewServer(r.Handler)
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(b.until) })
+	create, err := json.Marshal(post("/containers/create", `{"Image":"`+app+`:v1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
-			if r.ask(t, requestPath, post("/containers/create", `{"Image":"`+app+`:v1"}`)).Allow {
-				t.Error("allowed without a verdict")
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+requestPath, bytes.NewReader(create))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			resp, err := server.Client().Do(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			var answer Response
+			if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Allow || !strings.Contains(answer.Msg, "no decision within 500ms") {
+				t.Errorf("answer %+v, %v", answer, err)
+			}
+			if !resp.Close {
+				t.Error("the connection stays open, and the next question on it would wait")
 			}
 		})
 	}

@@ -64,9 +64,11 @@ func (s signers) Grant(a trust.Answer, id digest.Digest) policy.Grant {
 	return policy.Grant{Ref: a.Question.Ref, Digest: a.Digest, ID: id, Method: a.Method}
 }
 
-func (s signers) Upholds(policy.Grant) error { return nil }
+func (s signers) Upholds(_ context.Context, g policy.Grant) (policy.Grant, error) { return g, nil }
 
-func (s signers) Withdrawn(reference.Named, ...digest.Digest) error { return nil }
+func (s signers) Withdrawn(context.Context, reference.Named, ...digest.Digest) error { return nil }
+
+func (s signers) ByRevokedKey(context.Context, trust.Question) error { return nil }
 
 // A rig is a handler in front of a fake engine.
 type rig struct {

@@ -58,10 +58,6 @@ var permits = map[engineapi.Use]permit{
 		key: "swarm-join", why: "in a swarm its managers choose what runs here",
 		of: func(r policy.Requests) policy.Disposition { return r.SwarmJoin },
 	},
-	engineapi.Copy: {
-		key: "copy", why: "the container does not run, and would run what is copied", judge: policy.Deny,
-		of: func(r policy.Requests) policy.Disposition { return r.Copy },
-	},
 	engineapi.Checkpoint: {
 		why: "a checkpoint is a process that nobody vouches for",
 		of:  func(policy.Requests) policy.Disposition { return policy.Deny },
@@ -71,6 +67,9 @@ var permits = map[engineapi.Use]permit{
 		of:  func(policy.Requests) policy.Disposition { return policy.Deny },
 	},
 }
+
+// copyDenied is about containers that do not run.
+var copyDenied = permit{key: "copy", why: "the container does not run, and would run what is copied"}
 
 // judge decides on a request before the engine acts.
 func (s *Settings) judge(ctx context.Context, target engineapi.Target, req Request) verdict {
@@ -97,8 +96,8 @@ func (s *Settings) judge(ctx context.Context, target engineapi.Target, req Reque
 	if err != nil {
 		return refused(err)
 	}
-	if demand.Copy && !demand.Container.Running {
-		return permits[engineapi.Copy].deny(target.Route)
+	if c := demand.Container; target.Route.Use == engineapi.Copy && s.Requests.Copy != policy.Allow && c != nil && !c.Running {
+		return copyDenied.deny(target.Route)
 	}
 	return s.admit(ctx, demand)
 }
@@ -108,8 +107,12 @@ func (s *Settings) admit(ctx context.Context, d engineapi.Demand) verdict {
 	switch {
 	case d.Exec != nil:
 		return s.admitExec(ctx, d)
-	case d.Container != nil && !d.Copy:
+	case d.Reach:
+		return s.admitReach(ctx, *d.Container)
+	case d.Container != nil:
 		return s.admitContainer(ctx, d)
+	case len(d.Drivers) > 0:
+		return unprotected(admission.Drivers(d.Drivers...), verdict{pass: true})
 	case d.Volume != nil:
 		return unprotected(s.Protect.Volume(ctx, *d.Volume), verdict{pass: true})
 	case len(d.Images) > 0 || d.Host != nil:
@@ -153,18 +156,41 @@ func (s *Settings) admitContainer(ctx context.Context, d engineapi.Demand) verdi
 // admitExec judges a process that is to be privileged. Its image matters only
 // for exceptions: the container runs already, or it would be judged at start.
 func (s *Settings) admitExec(ctx context.Context, d engineapi.Demand) verdict {
-	var repository reference.Named
-	images, err := engine.Contained(ctx, s.Judge.Engine, *d.Container)
-	if err != nil {
-		return refused(err)
+	if v := s.admitReach(ctx, *d.Container); !v.pass {
+		return v
 	}
-	admitted, err := s.Judge.Images(ctx, images)
-	if err == nil {
-		repository = admitted.Repository()
-	}
-	v := unprotected(s.Protect.Exec(ctx, *d.Exec, repository), verdict{Decision: Decision{Allow: true}})
+	err := s.Protect.Exec(ctx, *d.Exec, s.repository(ctx, *d.Container))
+	v := unprotected(err, verdict{Decision: Decision{Allow: true}})
 	v.record.Image, v.record.Container = d.Container.ImageName, d.Container.ID
 	return v
+}
+
+// admitReach judges what a container reaches of the host: who runs a process
+// in it, or copies files of it, reaches as much. Most need no exception, and
+// their image is not asked about.
+func (s *Settings) admitReach(ctx context.Context, c engine.Container) verdict {
+	err := s.Protect.Container(ctx, c, nil)
+	if errors.As(err, new(*protect.Refusal)) {
+		if repository := s.repository(ctx, c); repository != nil {
+			err = s.Protect.Container(ctx, c, repository)
+		}
+	}
+	v := unprotected(err, verdict{pass: true})
+	v.record.Image, v.record.Container = c.ImageName, c.ID
+	return v
+}
+
+// repository is the one that vouches for a container's image, nil if none.
+func (s *Settings) repository(ctx context.Context, c engine.Container) reference.Named {
+	images, err := engine.Contained(ctx, s.Judge.Engine, c)
+	if err != nil {
+		return nil
+	}
+	admitted, err := s.Judge.Images(ctx, images)
+	if err != nil {
+		return nil
+	}
+	return admitted.Repository()
 }
 
 func (p permit) deny(route engineapi.Route) verdict {

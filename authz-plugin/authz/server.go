@@ -23,7 +23,7 @@ type Server struct {
 	retiring atomic.Bool // each connection ends with its next answer
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool // those that are open: whether a question is on its way
+	conns map[net.Conn]connection // those that are open
 	doors []*door
 }
 
@@ -31,7 +31,7 @@ type Server struct {
 // idle connection: an engine that writes to one just then repeats its
 // question with an empty body, and would be denied.
 func NewServer(h *Handler, log *slog.Logger) *Server {
-	s := &Server{conns: map[net.Conn]bool{}}
+	s := &Server{conns: map[net.Conn]connection{}}
 	s.http = &http.Server{
 		Handler:           s.retire(h),
 		ConnState:         s.note,

@@ -213,3 +213,15 @@ func TestServices(t *testing.T) {
 		})
 	}
 }
+
+// TestPullRepeatsNoLogin: a login before a registry's name gets neither into
+// the answer nor into the record.
+func TestPullRepeatsNoLogin(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, enginetest.Containerd())
+	d := r.ask(t, requestPath, post("/images/create?fromImage=u:PASSWORD@h/x&tag=v1", ""))
+	wantVerdict(t, d, false, "names no image")
+	if all := d.Msg + r.records.String(); strings.Contains(all, "PASSWORD") || !strings.Contains(all, `@h/x`) {
+		t.Errorf("answer and record:\n%s", all)
+	}
+}

@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/volume"
 
@@ -31,16 +31,17 @@ type serviceBody struct {
 }
 
 var (
-	createShape  = shapeOf(reflect.TypeFor[container.CreateRequest](), map[reflect.Type]*shape{})
-	serviceShape = shapeOf(reflect.TypeFor[serviceBody](), map[reflect.Type]*shape{})
-	updateShape  = shapeOf(reflect.TypeFor[container.UpdateConfig](), map[reflect.Type]*shape{})
-	execShape    = shapeOf(reflect.TypeFor[container.ExecCreateRequest](), map[reflect.Type]*shape{})
-	volumeShape  = shapeOf(reflect.TypeFor[volume.CreateRequest](), map[reflect.Type]*shape{})
+	createShape  = ShapeOf[container.CreateRequest]()
+	serviceShape = ShapeOf[serviceBody]()
+	updateShape  = ShapeOf[container.UpdateConfig]()
+	execShape    = ShapeOf[container.ExecCreateRequest]()
+	volumeShape  = ShapeOf[volume.CreateRequest]()
+	networkShape = ShapeOf[network.CreateRequest]()
 )
 
 // hostOptions are the keys of HostConfig, folded. Engines up to 20.10 take
 // them from the top level too.
-var hostOptions = shapeOf(reflect.TypeFor[container.HostConfig](), map[reflect.Type]*shape{}).fields
+var hostOptions = ShapeOf[container.HostConfig]().fields
 
 // unset are the values by which clients leave an option as it is.
 var unset = []string{"null", "0", `""`, "false", "[]", "{}"}
@@ -48,26 +49,32 @@ var unset = []string{"null", "0", `""`, "false", "[]", "{}"}
 // listed are options for which an empty list says something else than none.
 var listed = []string{"MASKEDPATHS", "READONLYPATHS"}
 
+// zero are values of single options that clients send and that decode to
+// nothing.
+var zero = map[string]string{
+	"CONSOLESIZE": "[0,0]",
+	"LOGCONFIG":   `{"Type":"","Config":{}}`,
+}
+
 // decodeCreate reads the body of a create. Clients send every option there
 // is: those that are left as they are, nearly all, are not decoded.
-func decodeCreate(body []byte) (createBody, error) {
+func decodeCreate(body []byte) (*createBody, error) {
 	var image []byte
-	options := []byte{'{'}
+	options := append(make([]byte, 0, 512), '{') // bytes; what most creates set
 	err := readStrict(body, createShape, func(inside, key string, value []byte) error {
-		_, isOption := hostOptions[key]
 		switch {
 		case inside == "" && key == "IMAGE":
 			image = value
 		case inside == "" && key == "HOSTCONFIG":
 			return hostConfigValue(value)
-		case inside == "" && isOption:
-			return insideHostConfig(key, value)
-		case inside == "HOSTCONFIG" && isOption && isSet(key, value):
-			options = member(options, key, value)
+		case inside == "":
+			return outsideHostConfig(key, value)
+		case inside == "HOSTCONFIG" && isSet(key, value) && isOption(key):
+			options = member(options, hostOptions[key].name, value)
 		}
 		return nil
 	})
-	var got createBody
+	got := new(createBody)
 	if err == nil && image != nil {
 		err = json.Unmarshal(image, &got.Image)
 	}
@@ -75,10 +82,10 @@ func decodeCreate(body []byte) (createBody, error) {
 		err = json.Unmarshal(append(options, '}'), &got.HostConfig)
 	}
 	if err != nil {
-		return createBody{}, engine.Refuse("malformed-request", "the request to create a container cannot be read: %v", err)
+		return nil, engine.Refuse("malformed-request", "the request to create a container cannot be read: %v", err)
 	}
 	if got.Image == "" {
-		return createBody{}, engine.Refuse("no-image", "the container names no image: what it would run cannot be vouched for")
+		return nil, engine.Refuse("no-image", "the container names no image: what it would run cannot be vouched for")
 	}
 	return got, nil
 }
@@ -102,12 +109,21 @@ func hostConfigValue(value []byte) error {
 
 // isSet reports whether an option says something.
 func isSet(key string, value []byte) bool {
-	return !slices.Contains(unset, string(value)) || slices.Contains(listed, key)
+	if isUnset(value) {
+		return slices.Contains(listed, key) && string(value) != "null"
+	}
+	return string(value) != zero[key]
 }
 
-// insideHostConfig refuses an option that stands outside of HostConfig.
-func insideHostConfig(key string, value []byte) error {
-	if slices.Contains(unset, string(value)) {
+func isUnset(value []byte) bool {
+	return len(value) <= len("false") && slices.Contains(unset, string(value))
+}
+
+func isOption(key string) bool { return hostOptions[key] != nil }
+
+// outsideHostConfig refuses an option that stands outside of HostConfig.
+func outsideHostConfig(key string, value []byte) error {
+	if isUnset(value) || !isOption(key) {
 		return nil
 	}
 	return fmt.Errorf("the option %s stands outside of HostConfig, where engines read it differently", key)

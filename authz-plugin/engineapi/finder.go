@@ -25,7 +25,8 @@ type Demand struct {
 	Task      *swarm.TaskSpec       // of a service
 	Volume    *engine.Volume        // to be made
 	Exec      *engine.Exec          // privileged, in Container
-	Copy      bool                  // into Container
+	Reach     bool                  // no more of Container than what it reaches
+	Drivers   []string              // that the engine would ask, whoever they are
 }
 
 // A Finder finds what requests ask.
@@ -41,8 +42,10 @@ var finders = map[Use]func(Finder, context.Context, Target, Request) (Demand, er
 	Pull:          Finder.pull,
 	Exec:          Finder.exec,
 	ExecStart:     Finder.execStart,
+	Read:          Finder.reach,
+	Copy:          Finder.reach,
 	Volume:        Finder.volume,
-	Copy:          Finder.copy,
+	Network:       Finder.network,
 	ServiceCreate: Finder.serviceCreate,
 	ServiceUpdate: Finder.serviceUpdate,
 }

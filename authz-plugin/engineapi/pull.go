@@ -37,7 +37,7 @@ func (f Finder) pull(_ context.Context, t Target, r Request) (Demand, error) {
 func pullReference(from, tag string) (reference.Named, error) {
 	ref, err := reference.ParseNormalizedNamed(strings.TrimSuffix(from, ":"))
 	if err != nil {
-		return nil, engine.Refuse("malformed-request", "%q names no image: %v", engine.Clip(from), err)
+		return nil, engine.NoImage(from, err)
 	}
 	if tag != "" {
 		if dgst, parseErr := digest.Parse(tag); parseErr == nil {

@@ -45,17 +45,22 @@ const (
 	Build
 	// Plugins changes managed plugins: installing one is root.
 	Plugins
-	// Swarm hands the choice of what runs here to a swarm's managers.
+	// Swarm hands the choice of what runs here to a swarm's managers, or lets
+	// somebody become one: its tokens and its authority do.
 	Swarm
-	// Exec prepares a process in a container; a privileged one reaches the
-	// host.
+	// Exec prepares a process in a container, which reaches what the container
+	// does; a privileged one reaches the host.
 	Exec
 	// ExecStart runs it.
 	ExecStart
+	// Read reads files of a container, and of the host where it has those.
+	Read
+	// Copy writes them.
+	Copy
 	// Volume makes a volume, which may be a folder or a device of the host.
 	Volume
-	// Copy writes files into a container.
-	Copy
+	// Network makes a network, by a driver that may be any program's.
+	Network
 	// Checkpoint writes a process's memory, to be started later.
 	Checkpoint
 )
@@ -69,13 +74,15 @@ type Route struct {
 }
 
 const (
+	get  = http.MethodGet
+	head = http.MethodHead
 	post = http.MethodPost
 	put  = http.MethodPut
 	del  = http.MethodDelete
 )
 
-// routes are all routes of the engine's API that may change something. GET,
-// HEAD and OPTIONS are not listed: they read.
+// routes are all routes of the engine's API that may change something, and
+// those that read what is not everybody's. Other GET, HEAD and OPTIONS pass.
 var routes = []Route{
 	{Method: post, Pattern: "/containers/create", Use: Create, Body: true},
 	{Method: post, Pattern: "/containers/prune", Use: Pass},
@@ -90,13 +97,15 @@ var routes = []Route{
 	{Method: post, Pattern: "/containers/{name:.*}/wait", Use: Pass},
 	{Method: post, Pattern: "/containers/{name:.*}/resize", Use: Pass},
 	{Method: post, Pattern: "/containers/{name:.*}/attach", Use: Pass},
-	{Method: post, Pattern: "/containers/{name:.*}/copy", Use: Pass}, // reads; up to API 1.23
+	{Method: post, Pattern: "/containers/{name:.*}/copy", Use: Read}, // up to API 1.23
+	{Method: get, Pattern: "/containers/{name:.*}/archive", Use: Read},
+	{Method: head, Pattern: "/containers/{name:.*}/archive", Use: Read},
 	{Method: post, Pattern: "/containers/{name:.*}/exec", Use: Exec, Body: true},
 	{Method: post, Pattern: "/exec/{name:.*}/start", Use: ExecStart},
 	{Method: post, Pattern: "/exec/{name:.*}/resize", Use: Pass},
 	{Method: put, Pattern: "/containers/{name:.*}/archive", Use: Copy},
 	{Method: post, Pattern: "/containers/{name:.*}/checkpoints", Use: Checkpoint},
-	{Method: del, Pattern: "/containers/{name}/checkpoints/{checkpoint}", Use: Pass},
+	{Method: del, Pattern: "/containers/{name}/checkpoints/{checkpoint}", Use: Checkpoint},
 	{Method: del, Pattern: "/containers/{name:.*}", Use: Pass},
 	{Method: post, Pattern: "/commit", Use: Pass},
 
@@ -129,8 +138,10 @@ var routes = []Route{
 	{Method: post, Pattern: "/swarm/join", Use: Swarm},
 	{Method: post, Pattern: "/swarm/unlock", Use: Swarm},
 	{Method: post, Pattern: "/swarm/leave", Use: Pass},
-	{Method: post, Pattern: "/swarm/update", Use: Pass},
-	{Method: post, Pattern: "/nodes/{id}/update", Use: Pass},
+	{Method: post, Pattern: "/swarm/update", Use: Swarm},
+	{Method: get, Pattern: "/swarm", Use: Swarm},           // with tokens to join
+	{Method: get, Pattern: "/swarm/unlockkey", Use: Swarm}, // with its key
+	{Method: post, Pattern: "/nodes/{id}/update", Use: Swarm},
 	{Method: del, Pattern: "/nodes/{id}", Use: Pass},
 	{Method: post, Pattern: "/secrets/create", Use: Pass},
 	{Method: post, Pattern: "/secrets/{id}/update", Use: Pass},
@@ -139,7 +150,7 @@ var routes = []Route{
 	{Method: post, Pattern: "/configs/{id}/update", Use: Pass},
 	{Method: del, Pattern: "/configs/{id}", Use: Pass},
 
-	{Method: post, Pattern: "/networks/create", Use: Pass},
+	{Method: post, Pattern: "/networks/create", Use: Network, Body: true},
 	{Method: post, Pattern: "/networks/prune", Use: Pass},
 	{Method: post, Pattern: "/networks/{id:.*}/connect", Use: Pass},
 	{Method: post, Pattern: "/networks/{id:.*}/disconnect", Use: Pass},

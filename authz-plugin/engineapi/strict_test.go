@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -191,4 +192,40 @@ func FuzzDecodeService(f *testing.F) {
 			t.Fatal("a service without an image was accepted")
 		}
 	})
+}
+
+// FuzzReadObject holds our grammar against that of encoding/json: what is
+// refused is refused by it too, unless a key stands twice.
+func FuzzReadObject(f *testing.F) {
+	for _, document := range []string{
+		`{}`, ` {"a":[1,-0.5e+3,{"b":null},[]],"c":{"d":true}} `, `{"a":1,}`, `{"a":[1,]}`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1 "b":2}`, `{"a":1}x`,
+		`{"a":01}`, `{"a":1.}`, `{"a":.1}`, `{"a":-}`, `{"a":1e}`, `{"a":+1}`, `{"a":nul}`, `{"a":truex}`, `{"a":"\u12G4"}`, `{"a":"\x"}`, `{"a":"\`, "{\"a\":\"\n\"}",
+		`{"a":"b`, `{"a":{`, `{"a":[`, `{"\ud800":1,"\udbff":2}`, `{"a":[}]`, "{\"a\":1}\x00", "\x00", `{"a":0}]`, "\ufeff{}", `{"k":1,"` + "\u212a" + `":2}`,
+	} {
+		f.Add([]byte(document))
+	}
+	f.Fuzz(func(t *testing.T, document []byte) {
+		err := ReadObject(document, nil, func(inside, key string, value []byte) error {
+			if !json.Valid(value) || bytes.TrimSpace(value)[0] != value[0] {
+				t.Errorf("the value of %q in %q is %q", key, inside, value)
+			}
+			return nil
+		})
+		begins := bytes.TrimLeft(document, " \t\r\n")
+		want := utf8.Valid(document) && json.Valid(document) && begins[0] == '{'
+		if want != (err == nil) && (!want || !strings.Contains(err.Error(), "twice")) {
+			t.Fatalf("encoding/json takes it: %v; we: %v", want, err)
+		}
+	})
+}
+
+// TestNestingIsBoundAsInEncodingJSON: what is deeper than it reads is refused.
+func TestNestingIsBoundAsInEncodingJSON(t *testing.T) {
+	t.Parallel()
+	for _, depth := range []int{maxNesting - 1, maxNesting, maxNesting + 1} {
+		document := []byte(`{"a":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + `}`)
+		if err := ReadObject(document, nil, nil); (err == nil) != json.Valid(document) {
+			t.Errorf("%d deep: %v", depth, err)
+		}
+	}
 }

@@ -22,19 +22,19 @@ type Target struct {
 // absolute form. An error means that the URI does not parse; a route that is
 // not in the table is Unknown.
 func Parse(method, uri string) (Target, error) {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return Target{Route: Route{Method: method, Use: Pass}}, nil
-	}
 	u, err := url.ParseRequestURI(uri) // as net/http reads a request line
 	if err != nil {
 		return Target{}, engine.Refuse("malformed-request", "the request's address %q does not parse", engine.Clip(uri))
 	}
 	path := unversioned(u.Path)
-	for i := range compiled {
-		if name, ok := compiled[i].match(method, path); ok {
-			return Target{Route: compiled[i].Route, Name: name, query: u.RawQuery}, nil
+	for _, route := range compiled[method] {
+		if name, ok := route.match(path); ok {
+			return Target{Route: route.Route, Name: name, query: u.RawQuery}, nil
 		}
+	}
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return Target{Route: Route{Method: method, Use: Pass}}, nil
 	}
 	return Target{Route: Route{Method: method, Pattern: engine.Clip(path)}}, nil
 }
@@ -62,18 +62,19 @@ type compiledRoute struct {
 
 var compiled = compileRoutes(routes)
 
-func compileRoutes(table []Route) []compiledRoute {
-	list := make([]compiledRoute, 0, len(table))
+// compileRoutes gives the rows of each method, in their order.
+func compileRoutes(table []Route) map[string][]*compiledRoute {
+	rows := map[string][]*compiledRoute{}
 	for _, route := range table {
 		prefix, _, variable := strings.Cut(route.Pattern, "{")
-		row := compiledRoute{Route: route, prefix: prefix}
+		row := &compiledRoute{Route: route, prefix: prefix}
 		if variable {
 			row.expr = patternRegexp(route.Pattern)
 			row.suffix = route.Pattern[strings.LastIndexByte(route.Pattern, '}')+1:]
 		}
-		list = append(list, row)
+		rows[route.Method] = append(rows[route.Method], row)
 	}
-	return list
+	return rows
 }
 
 var variable = regexp.MustCompile(`\{[a-z]+(?::([^}]+))?\}`)
@@ -98,8 +99,8 @@ func patternRegexp(pattern string) *regexp.Regexp {
 	return regexp.MustCompile(expr.String())
 }
 
-func (r *compiledRoute) match(method, path string) (name string, ok bool) {
-	if method != r.Method || !strings.HasPrefix(path, r.prefix) {
+func (r *compiledRoute) match(path string) (name string, ok bool) {
+	if !strings.HasPrefix(path, r.prefix) {
 		return "", false
 	}
 	if r.expr == nil {

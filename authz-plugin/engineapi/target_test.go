@@ -35,7 +35,13 @@ func TestParse(t *testing.T) {
 		{"DELETE", "/plugins/x", "/plugins/{name:.*}", "x", Plugins},
 		{"DELETE", "/containers/x", "/containers/{name:.*}", "x", Pass},
 		{"DELETE", "/nothing/x", "/nothing/x", "", Unknown},
-		{"GET", "%zz", "", "", Pass},
+		{"GET", "/containers/json", "", "", Pass},
+		{"GET", "/v1.41/containers/a/b/archive?path=/etc", "/containers/{name:.*}/archive", "a/b", Read},
+		{"HEAD", "/containers/x/archive", "/containers/{name:.*}/archive", "x", Read},
+		{"GET", "/containers/x/archives", "", "", Pass},
+		{"GET", "/swarm", "/swarm", "", Swarm},
+		{"GET", "/v1.56/swarm/unlockkey", "/swarm/unlockkey", "", Swarm},
+		{"DELETE", "/containers/x/checkpoints/c?dir=/d", "/containers/{name}/checkpoints/{checkpoint}", "x", Checkpoint},
 	}
 	for _, test := range tests {
 		got, err := Parse(test.method, test.uri)

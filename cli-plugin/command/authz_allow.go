@@ -167,7 +167,7 @@ func runAuthzAllow(ctx context.Context, dockerCLI command.Cli, opts allowOptions
 	if err := a.Check(); err != nil {
 		return err
 	}
-	if err := notRevoked(dockerCLI, opts, ref); err != nil {
+	if err := notRevoked(ctx, dockerCLI, opts, ref); err != nil {
 		return err
 	}
 	if err := writeAllowance(dockerCLI.Out(), a, now); err != nil {
@@ -187,14 +187,14 @@ func runAuthzAllow(ctx context.Context, dockerCLI command.Cli, opts allowOptions
 }
 
 // notRevoked refuses what an allowance could not open.
-func notRevoked(dockerCLI command.Cli, opts allowOptions, ref reference.Canonical) error {
+func notRevoked(ctx context.Context, dockerCLI command.Cli, opts allowOptions, ref reference.Canonical) error {
 	p, err := policy.Load(opts.policy.path)
 	if err != nil {
 		_, _ = fmt.Fprintf(dockerCLI.Err(), "docker stig: whether the policy revokes this image is not known: %v\n", err)
 		return nil
 	}
 	verifier := policy.NewVerifier(p, policy.Options{Now: time.Now, StateDir: daemonStateDir()})
-	if err := verifier.Withdrawn(reference.TrimNamed(ref), ref.Digest()); err != nil {
+	if err := verifier.Withdrawn(ctx, reference.TrimNamed(ref), ref.Digest()); err != nil {
 		return exit(exitNo, "refused: %v, and no allowance opens what is revoked: use another image, or take it out of \"revoked\" in %s", err, opts.policy.path)
 	}
 	return nil

@@ -37,11 +37,16 @@ type Verifier interface {
 	// Grant makes of a yes to content what Upholds can be asked about later.
 	Grant(a trust.Answer, id digest.Digest) policy.Grant
 	// Upholds reports whether what was accepted then is what the policy wants
-	// now, asking nobody. Revoked is final; any other error means that it has
-	// to be judged anew.
-	Upholds(g policy.Grant) error
-	// Withdrawn tells whether the policy revokes content with these digests.
-	Withdrawn(ref reference.Named, digests ...digest.Digest) error
+	// now, asking nobody unless it has to look whether a part of it is revoked.
+	// Revoked is final; any other error means that it has to be judged anew.
+	// The grant comes back with what it saw.
+	Upholds(ctx context.Context, g policy.Grant) (policy.Grant, error)
+	// Withdrawn tells whether the policy revokes content with these digests, or
+	// a part of it.
+	Withdrawn(ctx context.Context, ref reference.Named, digests ...digest.Digest) error
+	// ByRevokedKey tells whether a key that the policy revokes signed for it.
+	// The error is one, too, if that cannot be told.
+	ByRevokedKey(ctx context.Context, q trust.Question) error
 }
 
 // A Protector judges what a container's configuration reaches.
@@ -105,11 +110,17 @@ func (u *Unvouched) Error() string { return u.Err.Error() }
 // Unwrap gives the verifier's error.
 func (u *Unvouched) Unwrap() error { return u.Err }
 
-// Conclusive tells a no from a question that went unanswered.
+// Conclusive tells a no from a question that went unanswered: for want of an
+// answer nothing is started, and nothing that runs is stopped. Trust data past
+// its time is such a want: a server is silent, or nobody has signed anew, and
+// nobody has said anything against the content.
 func Conclusive(err error) bool {
-	unvouched := new(Unvouched)
-	if errors.As(err, &unvouched) {
-		return !trust.Inconclusive(unvouched.Err)
+	if unvouched := new(Unvouched); errors.As(err, &unvouched) {
+		old := new(trust.Error)
+		return !trust.Inconclusive(unvouched.Err) && (!errors.As(unvouched.Err, &old) || old.Reason != trust.Expired)
 	}
-	return errors.As(err, new(*engine.Refusal)) || errors.As(err, new(*protect.Refusal))
+	if refusal := new(protect.Refusal); errors.As(err, &refusal) {
+		return !refusal.Inconclusive()
+	}
+	return errors.As(err, new(*engine.Refusal))
 }

@@ -116,10 +116,12 @@ func parseAllowances(raw []byte) ([]Allowance, error) {
 	if len(file.Allowances) > maxAllowances {
 		return nil, fmt.Errorf("%w: it has more than %d allowances", errUnbelieved, maxAllowances)
 	}
-	for i, a := range file.Allowances {
+	for i := range file.Allowances {
+		a := &file.Allowances[i]
 		if err := a.Check(); err != nil {
 			return nil, fmt.Errorf("%w: allowance %d: %w", errUnbelieved, i+1, err)
 		}
+		a.Made, a.Until = a.Made.UTC(), a.Until.UTC() // so that the same one compares equal
 	}
 	return file.Allowances, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,14 +23,19 @@ import (
 
 // Allowances keep break-glass in one file, which docker stig authz allow
 // writes and the plugin reads. They are looked at only after a refusal.
+//
+// What was seen to have ended has ended for this process, whatever becomes of
+// its clock; allowed again, it is another allowance. That is not written down:
+// a restart believes the clock as it stands then.
 type Allowances struct {
 	Path  string // STATE/allowances.json
 	Log   *slog.Logger
 	Owner func(fs.FileInfo) error // whose file is believed; nil: root's alone
 
-	mu   sync.Mutex
-	seen stamp // of the file that list was read of
-	list []Allowance
+	mu    sync.Mutex // never held while the disk is waited for
+	seen  stamp      // of the file that list was read of
+	list  []Allowance
+	ended map[Allowance]bool // of list
 }
 
 // A stamp tells a file from the one that was there before: each is a new one.
@@ -60,27 +66,41 @@ func (s *Allowances) Names(id digest.Digest, now time.Time) bool {
 
 // Holding lists the allowances that hold now.
 func (s *Allowances) Holding(now time.Time) []Allowance {
+	list := s.current()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var holding []Allowance
-	for _, a := range s.current() {
-		if a.Holds(now) {
+	for _, a := range list {
+		if !now.Before(a.Until) {
+			s.end(a)
+		}
+		if a.Holds(now) && !s.ended[a] {
 			holding = append(holding, a)
 		}
 	}
 	return holding
 }
 
+// end notes that an allowance has ended. The lock is held.
+func (s *Allowances) end(a Allowance) {
+	if s.ended == nil {
+		s.ended = map[Allowance]bool{}
+	}
+	s.ended[a] = true
+}
+
 // current gives what the file says, reading it if it has changed. What is
 // wrong with it is logged once.
 func (s *Allowances) current() []Allowance {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	now, err := stampOf(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		s.seen, s.list = stamp{}, nil
-		return nil
+		return s.keep(stamp{}, nil)
 	}
-	if err == nil && now == s.seen {
-		return s.list
+	s.mu.Lock()
+	seen, list := s.seen, s.list
+	s.mu.Unlock()
+	if err == nil && now == seen {
+		return list
 	}
 	list, readErr := s.read()
 	if err := errors.Join(err, readErr); err != nil {
@@ -90,8 +110,21 @@ func (s *Allowances) current() []Allowance {
 			now = stamp{} // it may be read the next time
 		}
 	}
-	s.seen, s.list = now, list
-	return s.list
+	return s.keep(now, list)
+}
+
+// keep remembers what the file said, and forgets what had ended and is gone:
+// not for a file that cannot be read just now.
+// Of two who read at once, the one with the older file is corrected by the
+// next look at its stamp.
+func (s *Allowances) keep(of stamp, list []Allowance) []Allowance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen, s.list = of, list
+	if len(list) > 0 {
+		maps.DeleteFunc(s.ended, func(a Allowance, _ bool) bool { return !slices.Contains(list, a) })
+	}
+	return list
 }
 
 func stampOf(path string) (stamp, error) {

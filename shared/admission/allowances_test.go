@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -388,4 +389,82 @@ func TestAllowanceMakesNoApproval(t *testing.T) {
 	s.now = s.now.Add(2 * time.Hour)
 	_, err = s.judge(nil).Container(t.Context(), c)
 	wantUnvouched(t, err, trust.Unsigned)
+}
+
+// TestWhatHasEndedStaysEnded while the process lives, whatever becomes of the
+// clock; allowed again, it holds.
+func TestWhatHasEndedStaysEnded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	store := s.allowances()
+	must(t, store.Add(t.Context(), s.allowance(signed, evil), s.now))
+	must(t, store.Add(t.Context(), s.allowance(signed, good), s.now))
+	early, late := s.now.Add(time.Hour), s.now.Add(3*time.Hour)
+	if !store.Names(evil, early) || store.Names(evil, late) {
+		t.Fatal("it does not last for its two hours")
+	}
+	if store.Names(evil, early) || len(store.Holding(early)) > 0 {
+		t.Error("it was seen to have ended, the clock was set back, and it holds again")
+	}
+	must(t, store.Add(t.Context(), s.allowance(signed, good), early)) // the file is another one
+	if store.Names(evil, early) || !store.Names(good, early) {
+		t.Errorf("holding are %+v", store.Holding(early))
+	}
+}
+
+// TestAllowanceAndRevokedKey: that the trust server is silent opens nothing
+// that a revoked key had closed.
+func TestAllowanceAndRevokedKey(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	must(t, s.allowances().Add(t.Context(), s.allowance(signed, good), s.now))
+	must(t, s.allowances().Add(t.Context(), s.allowance(signed, evil), s.now))
+	must(t, s.allowances().Add(t.Context(), s.allowance("localhost:5000/else", evil), s.now))
+	revoking := func(key string) *Judge {
+		return s.judge(map[string]any{"revoked": map[string]any{"keys": []string{key}}})
+	}
+	inSignature := s.engine.add(first, good, signed+":v1")
+	unsigned := s.engine.add(second, evil, signed+":v1")
+	_, err := revoking(s.repo.RootKeyID()).Container(t.Context(), inSignature)
+	wantUnvouched(t, err, trust.Revoked)
+	if admitted, err := revoking(anyKey).Container(t.Context(), unsigned); err != nil || admitted.Allowance == nil {
+		t.Errorf("no revoked key signed it: got %+v, %v", admitted, err)
+	}
+	s.dark()
+	for _, key := range []string{s.repo.RootKeyID(), anyKey} {
+		_, err := revoking(key).Container(t.Context(), inSignature)
+		wantUnvouched(t, err, trust.Unreachable)
+	}
+	unpinned := s.engine.add(second, evil, "localhost:5000/else:v1")
+	if admitted, err := revoking(anyKey).Container(t.Context(), unpinned); err != nil || admitted.Allowance == nil {
+		t.Errorf("nobody could sign it: got %+v, %v", admitted, err)
+	}
+}
+
+// TestSlowDiskBlocksNobodyElse: the file is read without the lock held that
+// others need.
+func TestSlowDiskBlocksNobodyElse(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	must(t, s.allowances().Add(t.Context(), s.allowance(signed, evil), s.now))
+	reading, read := make(chan struct{}), make(chan struct{})
+	var readers atomic.Int32
+	store := s.allowances()
+	store.Owner = func(info os.FileInfo) error {
+		if readers.Add(1) == 1 {
+			close(reading)
+			<-read
+		}
+		return mine(info)
+	}
+	ended := make(chan bool)
+	go func() { ended <- store.Names(evil, s.now) }()
+	<-reading
+	if !store.Names(evil, s.now) { // the first is still at it
+		t.Error("it does not hold")
+	}
+	close(read)
+	if !<-ended {
+		t.Error("it does not hold for the first")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/distribution/reference"
@@ -41,6 +42,8 @@ type approvalFile struct {
 	Repository string          `json:"repository"`
 	Digest     digest.Digest   `json:"digest"`
 	Digests    []digest.Digest `json:"digests,omitempty"`
+	Seen       bool            `json:"seen,omitempty"`
+	Parts      []digest.Digest `json:"parts,omitempty"`
 	Method     trust.Method    `json:"method"`
 	Scope      string          `json:"scope"`
 	Terms      string          `json:"terms,omitempty"`
@@ -73,7 +76,7 @@ func parseApproval(id string, raw []byte) (Approval, error) {
 	a := Approval{
 		Container: file.Container,
 		Grant: policy.Grant{
-			Ref: ref, Digest: file.Digest, ID: file.Image, Digests: file.Digests,
+			Ref: ref, Digest: file.Digest, ID: file.Image, Digests: file.Digests, Seen: file.Seen, Parts: file.Parts,
 			Method: file.Method, Keys: file.Keys, Scope: file.Scope, Terms: file.Terms,
 		},
 		Signers: file.Signers,
@@ -92,7 +95,7 @@ func (a Approval) encode() ([]byte, error) {
 	}
 	return json.Marshal(approvalFile{
 		Version: approvalVersion, Container: a.Container, Image: a.ID, Repository: a.Ref.Name(),
-		Digest: a.Digest, Digests: a.Digests, Method: a.Method, Scope: a.Scope, Terms: a.Terms,
+		Digest: a.Digest, Digests: a.Digests, Seen: a.Seen, Parts: a.Parts, Method: a.Method, Scope: a.Scope, Terms: a.Terms,
 		Keys: a.Keys, Signers: a.Signers, Made: a.Made,
 	})
 }
@@ -117,13 +120,13 @@ func (a Approval) check() error {
 	default:
 		return fmt.Errorf("%q is no method", a.Method)
 	}
-	for _, dgst := range append([]digest.Digest{a.ID, a.Digest}, a.Digests...) {
+	for _, dgst := range slices.Concat([]digest.Digest{a.ID, a.Digest}, a.Digests, a.Parts) {
 		if err := dgst.Validate(); err != nil {
 			return err
 		}
 	}
-	if len(a.Digests) > maxListed {
-		return fmt.Errorf("its content has %d digests, and %d are the most that are kept", len(a.Digests), maxListed)
+	if most := max(len(a.Digests), len(a.Parts)); most > maxListed {
+		return fmt.Errorf("its content has %d digests or parts, and %d are the most that are kept", most, maxListed)
 	}
 	return checkTexts(append([]string{a.Scope}, a.Keys...), a.Signers)
 }

@@ -22,6 +22,7 @@ type ApprovalOptions struct {
 	Now   func() time.Time
 	Log   *slog.Logger
 	Owner func(fs.FileInfo) error // whose files are believed; nil: root's alone
+	Clear bool                    // remove what is no approval, and what a crash left: for the daemon alone
 }
 
 // Approvals keep the approvals of an engine's containers, in memory and in one
@@ -202,10 +203,11 @@ func (s *Approvals) path(container string) string {
 	return filepath.Join(s.opts.Dir, container+".json")
 }
 
-// disbelieve says that a file holds no approval, and removes it: nobody can
-// have made any use of it. What only could not be read stays.
+// disbelieve says that a file holds no approval. Where the folder is kept
+// clear, it goes: nobody can have made any use of it. What only could not be
+// read stays, for it may be one.
 func (s *Approvals) disbelieve(container string, err error) {
-	if !errors.Is(err, errUnbelieved) {
+	if !errors.Is(err, errUnbelieved) || !s.opts.Clear {
 		s.opts.Log.Warn("an approval cannot be read; its container is judged anew", "container", container, "error", err)
 		return
 	}

@@ -105,8 +105,7 @@ func (s *Approvals) tell(err error) {
 	s.failing = err != nil
 }
 
-// load reads what is on the disk, and clears away what a crash left of files
-// that were being written.
+// load reads what is on the disk.
 func (s *Approvals) load() {
 	for container := range s.files() {
 		if len(s.held) >= maxApprovals {
@@ -169,7 +168,7 @@ func (s *Approvals) file(files map[string]fs.FileInfo, entry fs.DirEntry) {
 		files[name[1]] = info
 		return
 	}
-	if unfinished.MatchString(entry.Name()) && s.opts.Now().Sub(info.ModTime()) > unfinishedFor {
+	if s.opts.Clear && unfinished.MatchString(entry.Name()) && s.opts.Now().Sub(info.ModTime()) > unfinishedFor {
 		_ = os.Remove(filepath.Join(s.opts.Dir, entry.Name()))
 	}
 }

@@ -155,6 +155,29 @@ func TestSpoiltApprovalsAreNotBelieved(t *testing.T) {
 	}
 }
 
+// TestWhoOnlyLooksRemovesNothing, at the start or when asked: what is no
+// approval to this program may be one to the daemon, and what is unfinished
+// its work.
+func TestWhoOnlyLooksRemovesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	spoilt, leftover := s.file(first), filepath.Join(s.state, "approvals", "."+second+".json123456")
+	must(t, os.MkdirAll(filepath.Dir(spoilt), 0o700))
+	must(t, os.WriteFile(spoilt, []byte(`{"version":2}`), 0o600))
+	must(t, os.WriteFile(leftover, []byte("{"), 0o600))
+	s.now = s.now.Add(2 * unfinishedFor)
+	looker := OpenApprovals(ApprovalOptions{Dir: filepath.Dir(spoilt), Log: s.log.logger(), Owner: mine, Now: func() time.Time { return s.now }})
+	if _, ok := looker.Find(first); ok || looker.Len() != 0 {
+		t.Error("it is believed")
+	}
+	must(t, looker.Close(t.Context()))
+	for _, name := range []string{spoilt, leftover} {
+		if _, err := os.Lstat(name); err != nil {
+			t.Errorf("gone: %v", err)
+		}
+	}
+}
+
 // TestFullDisk: what cannot be written does not hold, is told once, and does
 // so again when there is room.
 func TestFullDisk(t *testing.T) {
@@ -316,7 +339,7 @@ func TestApprovalsAtOnce(t *testing.T) {
 // written and read again.
 func FuzzApproval(f *testing.F) {
 	f.Add(first, []byte(`{"version":1,"container":"`+first+`","image":"`+string(good)+`","repository":"`+listed+`","digest":"`+string(good)+`","method":"digest-list","scope":"x","made":"2026-08-01T10:00:00Z"}`))
-	f.Add(first, []byte(`{"version":1,"container":"`+first+`","image":"`+string(good)+`","repository":"`+signed+`","digest":"`+string(good)+`","digests":["`+string(next)+`"],"method":"dct","scope":"x","terms":"`+first+`","keys":["k"],"signers":["s"],"made":"2026-08-01T10:00:00Z"}`))
+	f.Add(first, []byte(`{"version":1,"container":"`+first+`","image":"`+string(good)+`","repository":"`+signed+`","digest":"`+string(good)+`","digests":["`+string(next)+`"],"seen":true,"parts":["`+string(evil)+`"],"method":"dct","scope":"x","terms":"`+first+`","keys":["k"],"signers":["s"],"made":"2026-08-01T10:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, container string, raw []byte) {
 		a, err := parseApproval(container, raw)
 		if err != nil {

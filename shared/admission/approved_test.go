@@ -1,16 +1,19 @@
 package admission
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker-stig/docker-stig/shared/engine"
 	"github.com/docker-stig/docker-stig/shared/protect"
 	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/docker-stig/docker-stig/shared/trust/policy"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -230,6 +233,73 @@ func TestReadOnlyMakesNoApproval(t *testing.T) {
 	}
 }
 
+// TestApprovalAndARevokedPart: an approval that says what its digest names is
+// exact with nobody to ask, in its file as in memory, and one that does not is
+// completed when the parts are looked at.
+func TestApprovalAndARevokedPart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	approvals := s.approvals()
+	a := s.approval(first)
+	a.Seen, a.Parts = true, []digest.Digest{evil}
+	must(t, approvals.Record(a))
+	must(t, approvals.Close(t.Context()))
+	c := s.engine.add(first, good, listed+":v1")
+	revoking := func(d digest.Digest) map[string]any {
+		return map[string]any{"revoked": map[string]any{"digests": []digest.Digest{d}}}
+	}
+	s.dark()
+	if admitted, err := s.judge(revoking(next)).Container(t.Context(), c); err != nil || !admitted.Approved {
+		t.Errorf("another digest revoked: got %+v, %v", admitted, err)
+	}
+	_, err := s.judge(revoking(evil)).Container(t.Context(), c)
+	wantUnvouched(t, err, trust.Revoked)
+
+	approvals = s.approvals()
+	must(t, approvals.Record(s.approval(second)))
+	must(t, approvals.Close(t.Context()))
+	other := s.engine.add(second, good, listed+":v1")
+	j := s.judge(nil)
+	j.Verifier = seeing{j.Verifier}
+	for _, readOnly := range []bool{true, false} {
+		j.ReadOnly = readOnly
+		if admitted, err := j.Container(t.Context(), other); err != nil || !admitted.Approved {
+			t.Fatalf("got %+v, %v", admitted, err)
+		}
+		if kept, _ := j.Approvals.Find(second); kept.Seen == readOnly || len(kept.Parts) == 1 == readOnly {
+			t.Errorf("read-only %v: kept is %+v", readOnly, kept)
+		}
+	}
+}
+
+// seeing finds out that an approved digest names one part.
+type seeing struct{ Verifier }
+
+func (seeing) Upholds(_ context.Context, g policy.Grant) (policy.Grant, error) {
+	g.Seen, g.Parts = true, []digest.Digest{evil}
+	return g, nil
+}
+
+// TestSilentServerStopsNothing: what the trust server said last is past its
+// time. That starts nothing, and is no no.
+func TestSilentServerStopsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	j := s.judge(nil)
+	j.Recorded = false
+	c := s.engine.add(first, good, signed+":v1")
+	if _, err := j.Container(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	s.dark()
+	s.now = s.now.Add(100 * 24 * time.Hour)
+	_, err := j.Container(t.Context(), c)
+	wantUnvouched(t, err, trust.Expired)
+	if Conclusive(err) {
+		t.Errorf("taken for a no: %v", err)
+	}
+}
+
 // TestConclusive tells what was refused from what went unanswered.
 func TestConclusive(t *testing.T) {
 	t.Parallel()
@@ -240,8 +310,10 @@ func TestConclusive(t *testing.T) {
 		"unsigned":       {&Unvouched{Err: &trust.Error{Reason: trust.Unsigned}}, true},
 		"unreachable":    {&Unvouched{Err: &trust.Error{Reason: trust.Unreachable}}, false},
 		"no reason":      {&Unvouched{Err: errors.New("broken")}, false},
+		"out of date":    {&Unvouched{Err: &trust.Error{Reason: trust.Expired}}, false},
 		"what it is":     {engine.Refuse("no-image", "it has none"), true},
 		"what it does":   {fmt.Errorf("judging: %w", &protect.Refusal{Setting: "privileged"}), true},
+		"unseen":         {fmt.Errorf("judging: %w", &protect.Refusal{Setting: "paths", Err: errors.New("stale file handle")}), false},
 		"no answer":      {errors.New("the engine is away"), false},
 		"nothing at all": {nil, false},
 	} {

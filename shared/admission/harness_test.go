@@ -92,7 +92,7 @@ func (s *site) verifier(change map[string]any) *policy.Verifier {
 func (s *site) approvals() *Approvals {
 	s.tb.Helper()
 	a := OpenApprovals(ApprovalOptions{
-		Dir: filepath.Join(s.state, "approvals"), Log: s.log.logger(), Owner: mine,
+		Dir: filepath.Join(s.state, "approvals"), Log: s.log.logger(), Owner: mine, Clear: true,
 		Now: func() time.Time { return s.now },
 	})
 	s.tb.Cleanup(func() { _ = a.Close(context.Background()) })

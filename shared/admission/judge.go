@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/docker-stig/docker-stig/shared/engine"
 	"github.com/docker-stig/docker-stig/shared/trust"
 )
@@ -50,7 +52,8 @@ func (j *Judge) image(ctx context.Context, image engine.Image) (Admitted, error)
 }
 
 // allowed looks for an allowance for an image that is not vouched for. Nothing
-// opens what is revoked.
+// opens what is revoked: where the policy revokes keys, not before it is known
+// that none of them signed it, by a trust server or by what it said before.
 func (j *Judge) allowed(ctx context.Context, image engine.Image, refusal error) (Allowance, trust.Question, bool) {
 	if j.Allowances == nil || trust.IsRevoked(refusal) {
 		return Allowance{}, trust.Question{}, false
@@ -70,14 +73,23 @@ func (j *Judge) allowed(ctx context.Context, image engine.Image, refusal error) 
 	if image.ID != "" {
 		known = append(known, image.ID)
 	}
-	if err := j.Verifier.Withdrawn(question.Ref, known...); err != nil {
-		j.Log.Error("an image that is revoked is not let through by its allowance", "image", image.Name, "digest", allowance.Digest, "error", err)
+	if err := j.withdrawn(ctx, question, known); err != nil {
+		j.Log.Error("an image that is or may be revoked is not let through by its allowance", "image", image.Name, "digest", allowance.Digest, "error", err)
 		return Allowance{}, trust.Question{}, false
 	}
 	j.Log.Warn("BREAK-GLASS: an image that nobody vouches for is let through by an allowance",
 		"image", image.Name, "digest", allowance.Digest, "reason", allowance.Reason,
 		"author", allowance.Author, "until", allowance.Until, "refusal", refusal)
 	return allowance, question, true
+}
+
+// withdrawn reports whether the policy revokes content, or a key that may have
+// signed it.
+func (j *Judge) withdrawn(ctx context.Context, q trust.Question, known []digest.Digest) error {
+	if err := j.Verifier.Withdrawn(ctx, q.Ref, known...); err != nil {
+		return err
+	}
+	return j.Verifier.ByRevokedKey(ctx, q)
 }
 
 // Made judges a container that a create has just made: the content that it was
@@ -118,7 +130,7 @@ func (j *Judge) Container(ctx context.Context, c engine.Container) (Admitted, er
 
 // contents judges all images of a container.
 func (j *Judge) contents(ctx context.Context, c engine.Container) (Admitted, error) {
-	approved, ok, err := j.approved(c)
+	approved, ok, err := j.approved(ctx, c)
 	if err != nil {
 		return Admitted{}, err
 	}
@@ -175,7 +187,7 @@ func (j *Judge) configured(ctx context.Context, c engine.Container, admitted Adm
 
 // approved finds the approval of a container, if it has one that the policy
 // upholds. The error says that what was approved is revoked since.
-func (j *Judge) approved(c engine.Container) (Admitted, bool, error) {
+func (j *Judge) approved(ctx context.Context, c engine.Container) (Admitted, bool, error) {
 	if !j.Recorded || j.Approvals == nil {
 		return Admitted{}, false, nil
 	}
@@ -183,10 +195,16 @@ func (j *Judge) approved(c engine.Container) (Admitted, bool, error) {
 	if !ok || a.ID != c.ImageID {
 		return Admitted{}, false, nil
 	}
-	if err := j.Verifier.Upholds(a.Grant); trust.IsRevoked(err) {
+	grant, err := j.Verifier.Upholds(ctx, a.Grant)
+	if trust.IsRevoked(err) {
 		return Admitted{}, false, &Unvouched{Image: engine.Image{Name: c.ImageName, ID: c.ImageID}, Err: err}
-	} else if err != nil {
+	}
+	if err != nil {
 		return Admitted{}, false, nil // it is judged anew
+	}
+	if grant.Seen && !a.Seen {
+		a.Grant = grant
+		j.record(a, c)
 	}
 	signed := trust.Signed{Digest: a.Digest, Method: a.Method, Signers: a.Signers, KeyIDs: a.Keys, Scope: a.Scope}
 	return Admitted{
@@ -206,8 +224,14 @@ func (j *Judge) Approve(c engine.Container, admitted Admitted) {
 		j.Log.Error("a yes to one container was to be recorded for another, or none", "container", c.ID, "judged", admitted.container)
 		return
 	}
-	approval := Approval{Container: c.ID, Grant: j.Verifier.Grant(admitted.Answer, c.ImageID), Signers: admitted.Answer.Signers, Made: j.Now().UTC()}
-	if err := j.Approvals.Record(approval); err != nil {
+	j.record(Approval{Container: c.ID, Grant: j.Verifier.Grant(admitted.Answer, c.ImageID), Signers: admitted.Answer.Signers, Made: j.Now().UTC()}, c)
+}
+
+func (j *Judge) record(a Approval, c engine.Container) {
+	if j.ReadOnly {
+		return
+	}
+	if err := j.Approvals.Record(a); err != nil {
 		j.Log.Warn("a container is not approved; it will be judged anew at each start", "container", c.ID, "image", c.ImageName, "error", err)
 	}
 }

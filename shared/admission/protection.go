@@ -133,3 +133,17 @@ func missing(err error) error {
 	}
 	return err
 }
+
+// Drivers judges the names of drivers that the engine would ask: a name that
+// is a path would make a plugin of any socket.
+func Drivers(names ...string) error {
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		if err := protect.Driver(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

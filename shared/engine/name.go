@@ -34,7 +34,7 @@ type Wanted struct {
 func Want(name string) (Wanted, error) {
 	ref, err := reference.ParseAnyReference(name)
 	if err != nil {
-		return Wanted{}, Refuse("malformed-request", "%q names no image: %v", Clip(name), err)
+		return Wanted{}, NoImage(name, err)
 	}
 	w := Wanted{Name: name, IsID: MayBeID(name)}
 	if named, ok := ref.(reference.Named); ok {
@@ -43,6 +43,16 @@ func Want(name string) (Wanted, error) {
 	}
 	w.IsID = true
 	return w, nil
+}
+
+// NoImage refuses what cannot be read as the name of an image. Before an @ may
+// stand a login, as in an address that was pasted: that is not repeated, and
+// neither is an error that may quote it.
+func NoImage(name string, err error) error {
+	if at := strings.LastIndexByte(name, '@'); at >= 0 {
+		name, err = "…"+name[at:], reference.ErrReferenceInvalidFormat
+	}
+	return Refuse("malformed-request", "%q names no image: %v", Clip(name), err)
 }
 
 // MayBeID reports whether an engine may find an image by name as by its ID or

@@ -3,7 +3,6 @@ package protect
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
@@ -25,29 +24,30 @@ func (j *judgement) bind(b bind) error {
 	if err := j.reaches(b, found{path: source}); err != nil {
 		return err
 	}
-	if j.tree == nil {
-		j.tree = newTree(j.options.Root)
-		j.layout = j.whereabouts(j.tree)
+	if err := j.prepare(); err != nil {
+		return fmt.Errorf("the bind of %s: %w", quote(source), err)
 	}
 	f, err := j.tree.resolve(source)
 	if err != nil {
-		return j.refuse(policy.SettingPaths, "the bind of "+quote(source), fmt.Sprintf("cannot be judged (%v)", err))
+		return unseen(err, j.refuse(policy.SettingPaths, "the bind of "+quote(source), fmt.Sprintf("cannot be judged (%v)", err)))
 	}
-	if f.loose != "" && !j.listed(source) {
-		return j.refuse(policy.SettingBinds, "the bind of "+quote(source), fmt.Sprintf("may be another path by the time it is mounted, since others than root can change what is in %s", quote(f.loose)))
+	if f.loose != "" && !j.answers(source) {
+		return j.refuseUnless(policy.SettingBinds, "list "+j.toList(source, f.loose)+" in protect.binds, or ", "the bind of "+quote(source),
+			fmt.Sprintf("may be another path by the time it is mounted, since others than root, or a container, can change what is in %s", quote(f.loose)))
 	}
 	for _, name := range f.passed {
 		if err := j.reaches(b, found{path: name}); err != nil {
 			return err
 		}
 	}
-	return j.reaches(b, f)
-}
-
-// listed reports whether the policy answers for a source, or for a folder
-// above it.
-func (j *judgement) listed(source string) bool {
-	return j.opened(policy.SettingBinds) || slices.ContainsFunc(j.policy.Binds, func(entry string) bool { return under(source, entry) })
+	if err := j.reaches(b, f); err != nil {
+		return err
+	}
+	if w := b.writing(f); w.how != "" && !j.mayWrite(f) {
+		return j.refuseUnless(policy.SettingBinds, "list "+quote(f.path)+" in protect.binds, or ", "the bind of "+quote(source),
+			w.how+", and what a container leaves in a folder of the host, the host may run or follow; "+w.instead)
+	}
+	return nil
 }
 
 // reaches refuses a path by which a container gets at a protected one: the
@@ -56,23 +56,20 @@ func (j *judgement) reaches(b bind, f found) error {
 	if j.opened(policy.SettingPaths) {
 		return nil
 	}
+	asked := "the bind of " + quote(path.Clean(b.source))
 	for i := range j.places {
 		p := &j.places[i]
 		if !p.meets(p.path, f.path) && (f.chain == nil || !p.is(j.layout[i], f)) {
 			continue
 		}
-		asked := "the bind of " + quote(path.Clean(b.source))
+		w := b.writing(f)
 		switch {
-		case p.readable && !b.writable && f.chain == nil:
-			continue // what is mounted below it is known once it is resolved
-		case p.readable && !b.writable && (b.alone || j.tree.nothingBelow(f.path)):
-			continue
-		case p.readable && !b.writable:
-			return j.refuse(policy.SettingPaths, asked, fmt.Sprintf("leaves what is mounted below it writable, and %s %s; bind less, or by --mount with bind-recursive=readonly", p.path, p.why))
-		case p.readable:
-			return j.refuse(policy.SettingPaths, asked, fmt.Sprintf("is writable, and %s %s; bind it read-only", p.path, p.why))
-		default:
+		case !p.readable:
 			return j.refuse(policy.SettingPaths, asked, fmt.Sprintf("gives away %s, which %s", p.path, p.why))
+		case w.how != "":
+			return j.refuse(policy.SettingPaths, asked, fmt.Sprintf("%s, and %s %s; %s", w.how, p.path, p.why, w.instead))
+		case f.missing:
+			return j.refuse(policy.SettingPaths, asked, fmt.Sprintf("is not there, the engine would make it, and %s %s; bind what is there", p.path, p.why))
 		}
 	}
 	return nil

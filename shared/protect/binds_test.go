@@ -1,6 +1,8 @@
 package protect
 
 import (
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,15 +29,13 @@ var sources = map[string]policy.Setting{
 	"/etc/passwd:/etc/passwd:ro":         "",
 	"/lib/modules:/lib/modules:ro":       "",
 	"/usr/share/zoneinfo:/z:ro,rprivate": "",
-	"/srv/data:/data":                    "",
-	"/srv/data:/data:rw":                 "",
-	"/srv/data/file:/f:z":                "",
-	"/srv/other:/data":                   "",
-	"/srv/new/folder:/data":              "",
-	"/var/lib/app/data:/data":            "",
-	"/var/log/app:/log":                  "",
+	"/srv/data:/data:ro":                 "",
+	"/srv/other:/data:ro":                "",
+	"/srv/new/folder:/data:ro":           "",
+	"/var/lib/app/data:/data:ro,rslave":  "",
+	"/var/log/app:/log:ro":               "",
 	"/var/log:/log:ro":                   "",
-	"/opt/app:/app":                      "",
+	"/opt/app:/app:ro":                   "",
 	"/tmp:/tmp:ro":                       "",
 	"/sys/class/net:/n:ro":               "",
 	"/sys/fs/cgroup:/sys/fs/cgroup:ro":   "",
@@ -97,6 +97,29 @@ var sources = map[string]policy.Setting{
 	"/home:/h":                paths,
 	"/sys/fs/cgroup:/c":       paths,
 	"/sys:/s:ro":              paths, // control groups are mounted below, and may stay writable
+
+	// Not there, and the engine would make it.
+	"/usr/share/new:/n:ro":      paths,
+	"/etc/new/deep:/n:ro":       paths,
+	"/lib/modules/6.9:/n:ro":    paths,
+	"/var/spool/cron/new:/n:ro": paths,
+
+	// To be written only if the site says so.
+	"/srv/data:/data":           binds,
+	"/srv/data:/data:rw":        binds,
+	"/srv/data:/data:rprivate":  binds,
+	"/srv/data/file:/f":         binds,
+	"/srv/data/file:/f:z":       binds,
+	"/srv/other:/data":          binds,
+	"/srv/new/folder:/data":     binds,
+	"/var/lib/app/data:/data":   binds,
+	"/var/log/app:/log":         binds,
+	"/opt/app:/app":             binds,
+	"/home/alice:/h":            binds,
+	"/srv:/s:ro":                binds, // a disk is mounted below, and may stay writable
+	"/srv/with space:/s:rslave": binds,
+	"/srv/with space:/s:ro":     "",
+	"/srv/with space/new:/s:ro": "",
 
 	// Others than root could put something else there.
 	"/tmp/x:/x":            binds,
@@ -172,35 +195,130 @@ func TestBindsElsewhere(t *testing.T) {
 	}
 }
 
-// TestListedBinds: the site answers for a source, never for what it leads to.
+// TestListedBinds: the site answers for a folder, or for all that is below it,
+// and never for a protected path that it leads to.
 func TestListedBinds(t *testing.T) {
 	t.Parallel()
 	root := loosened(t)
-	if err := os.Symlink("/run/docker.sock", filepath.Join(root, "srv/loose/sock")); err != nil {
-		t.Fatal(err)
+	for link, target := range map[string]string{"srv/loose/sock": "/run/docker.sock", "srv/way": "/srv/data/folder/deep", "srv/gate": "/srv/data"} {
+		if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	rules := New(standard(t, `{"binds": ["/srv/loose", "/tmp/ci"], "except": {"a.io/agent": ["binds"], "a.io/engine": ["paths"], "a.io/both": ["paths", "binds"]}}`), Options{Root: root})
+	rules := New(standard(t, `{"binds": ["/srv/loose/**", "/tmp/ci/**", "/tmp/exact", "/srv/data", "/srv/later", "/var/lib/docker/volumes", "/usr/share/zoneinfo/UTC"],
+		"except": {"a.io/agent": ["binds"], "a.io/engine": ["paths"], "a.io/both": ["paths", "binds"]}}`), Options{Root: root})
 	for _, c := range []struct {
 		image, raw string
 		want       policy.Setting
 	}{
+		{"a.io/x", "/srv/data:/x", ""},
+		{"a.io/x", "/srv/data:/x:ro,Z", ""},
+		{"a.io/x", "/srv/other:/x", ""}, // a link to it
+		{"a.io/x", "/srv/gate:/x", ""},
+		{"a.io/x", "/srv/later:/x", ""},
+		{"a.io/x", "/srv/dat:/x", binds},
+		{"a.io/x", "/srv/data/file:/x", binds}, // by now a link, perhaps
+		{"a.io/x", "/srv/data/file:/x:ro", binds},
+		{"a.io/x", "/srv/data/new/deep:/x:ro", binds},
+		{"a.io/x", "/srv/other/file:/x:ro", binds},
+		{"a.io/x", "/srv/gate/folder:/x:ro", binds},
+		{"a.io/x", "/srv/way:/x:ro", binds},
+		{"a.io/x", "/srv/later/new:/x:ro", binds},
+		{"a.io/agent", "/srv/data/file:/x", ""},
 		{"a.io/x", "/srv/loose/data:/x", ""},
 		{"a.io/x", "/srv/loose:/x", ""},
+		{"a.io/x", "/srv/loose/new/deep:/x", ""},
+		{"a.io/x", "/srv/loose/elsewhere:/x", ""}, // a link to what is listed itself
+		{"a.io/x", "/srv/loose/sock:/x:ro", paths},
 		{"a.io/x", "/tmp/ci/job:/x", ""},
 		{"a.io/x", "/tmp/cix:/x", binds},
-		{"a.io/x", "/srv/loose/sock:/x:ro", paths},
-		{"a.io/x", "/srv/group/data:/x", binds},
+		{"a.io/x", "/tmp/exact:/x:ro", binds}, // others can replace it
+		{"a.io/x", "/var/lib/docker/volumes:/x", paths},
+		{"a.io/x", "/usr/share/zoneinfo/UTC:/x", paths},
 		{"a.io/agent", "/srv/group/data:/x", ""},
 		{"a.io/agent", "/run/docker.sock:/x", paths},
-		{"a.io/engine", "/run/docker.sock:/x", ""},
+		{"a.io/engine", "/run/docker.sock:/x", binds},
 		{"a.io/engine", "/tmp/x:/x", binds},
 		{"a.io/both", "/tmp/x:/x", ""},
+		{"a.io/both", "/run/docker.sock:/x", ""},
 	} {
 		t.Run(c.image+" "+strings.ReplaceAll(c.raw, "/", "|"), func(t *testing.T) {
 			t.Parallel()
 			check(t, rules.Container(t.Context(), Subject{Image: named(t, c.image), Host: &container.HostConfig{Binds: []string{c.raw}}}, &engine{}), c.want)
 		})
 	}
+}
+
+// TestLedAstray: a listed folder that others can replace lists nothing of what
+// they make of it.
+func TestLedAstray(t *testing.T) {
+	t.Parallel()
+	root := host(t, "/tmp/exact -> /srv/data")
+	rules := New(standard(t, `{"binds": ["/tmp/exact"]}`), Options{Root: root})
+	for raw, want := range map[string]policy.Setting{"/srv/data:/x": binds, "/tmp/exact:/x": binds, "/srv/data/file:/x:ro": ""} {
+		check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{raw}}}, nil), want)
+	}
+}
+
+// TestBindText: a refusal says what to list.
+func TestBindText(t *testing.T) {
+	t.Parallel()
+	rules := New(standard(t, `{"binds": ["/srv/data"]}`), Options{Root: host(t)})
+	for raw, want := range map[string]string{
+		"/srv/chest:/x":        `list "/srv/chest" in protect.binds`,
+		"/tmp/x:/x:ro":         `list "/tmp/x/**" in protect.binds`,
+		"/srv/data/file:/x:ro": `list "/srv/data/**" in place of "/srv/data" in protect.binds`,
+	} {
+		err := rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{raw}}}, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", raw, err, want)
+		}
+	}
+}
+
+// TestPropagation: what is mounted in a container stays there.
+func TestPropagation(t *testing.T) {
+	t.Parallel()
+	rules := New(standard(t, `{"binds": ["/srv/data"], "except": {"a.io/agent": ["host-namespaces"]}}`), Options{Root: host(t)})
+	for value, want := range map[string]policy.Setting{
+		"": "", "private": "", "rprivate": "", "slave": "", "rslave": "", "shared": policy.SettingHostNamespaces, "rshared": policy.SettingHostNamespaces,
+	} {
+		point := container.MountPoint{Type: mount.TypeBind, Source: "/srv/data", Destination: "/x", RW: true, Propagation: mount.Propagation(value)}
+		ask := &engine{containers: map[string]Subject{"other": {Host: &container.HostConfig{}, Mounts: []container.MountPoint{point}}}}
+		for name, s := range map[string]Subject{
+			"binds":        {Host: &container.HostConfig{Binds: []string{"/srv/data:/x:" + value}}},
+			"read-only":    {Host: &container.HostConfig{Binds: []string{"/usr:/x:ro," + value}}},
+			"mounts":       {Host: &container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: "/srv/data", Target: "/x", BindOptions: &mount.BindOptions{Propagation: mount.Propagation(value)}}}}},
+			"made":         {Made: true, Mounts: []container.MountPoint{point}},
+			"volumes-from": {Host: &container.HostConfig{VolumesFrom: []string{"other"}}},
+		} {
+			t.Run(name+" "+value, func(t *testing.T) {
+				t.Parallel()
+				check(t, rules.Container(t.Context(), s, ask), want)
+				s.Image = named(t, "a.io/agent")
+				check(t, rules.Container(t.Context(), s, ask), "")
+			})
+		}
+		check(t, rules.Volume("local", map[string]string{"type": "none", "device": "/srv/data", "o": "bind," + value}), want)
+	}
+}
+
+// TestSpecialFiles: a socket works as well through a bind that is read-only.
+func TestSpecialFiles(t *testing.T) {
+	t.Parallel()
+	root := host(t)
+	short := filepath.Join(t.TempDir(), "s") // a socket's path is short
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.Rename(short, filepath.Join(root, "srv/data/socket")); err != nil {
+		t.Fatal(err)
+	}
+	s := Subject{Host: &container.HostConfig{Binds: []string{"/srv/data/socket:/s:ro"}}}
+	check(t, New(standard(t, "{}"), Options{Root: root}).Container(t.Context(), s, nil), binds)
+	check(t, New(standard(t, `{"binds": ["/srv/data/socket"]}`), Options{Root: root}).Container(t.Context(), s, nil), "")
 }
 
 // TestOwner: a folder of somebody else's is theirs to change, whatever its mode.
@@ -215,14 +333,14 @@ func TestOwner(t *testing.T) {
 	}
 	rules := New(standard(t, "{}"), Options{Root: root})
 	check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{"/home/alice/app:/x"}}}, nil), binds)
-	check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{"/home/alice:/x"}}}, nil), "")
+	check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{"/home/alice:/x:ro"}}}, nil), "")
 }
 
 // TestProtectedByAnotherName: a protected place may itself be a link, or have
 // two names.
 func TestProtectedByAnotherName(t *testing.T) {
 	t.Parallel()
-	root := host(t, "/data/store/", "/data/elsewhere/", "/mnt/boot/", "/efi -> /mnt/boot")
+	root := host(t, "/data/store/", "/data/elsewhere/", "/mnt/boot/kernel", "/efi -> /mnt/boot")
 	if err := os.RemoveAll(filepath.Join(root, "var/lib/docker")); err != nil {
 		t.Fatal(err)
 	}
@@ -237,9 +355,10 @@ func TestProtectedByAnotherName(t *testing.T) {
 		"/srv/data/copy:/x:ro":      paths,
 		"/data/store/volumes:/x:ro": paths,
 		"/data:/x:ro":               paths,
-		"/data/elsewhere:/x":        "",
-		"/mnt/boot/x:/x":            paths,
-		"/mnt/boot/x:/x:ro":         "",
+		"/data/elsewhere:/x:ro":     "",
+		"/mnt/boot/kernel:/x":       paths,
+		"/mnt/boot/kernel:/x:ro":    "",
+		"/mnt/boot/x:/x:ro":         paths,
 	} {
 		check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{raw}}}, nil), want)
 	}
@@ -275,7 +394,10 @@ func TestMountsBelow(t *testing.T) {
 	if err := os.Remove(filepath.Join(silent, "proc/self/mountinfo")); err != nil {
 		t.Fatal(err)
 	}
-	check(t, New(standard(t, "{}"), Options{Root: silent}).Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{"/usr:/u:ro"}}}, nil), paths)
+	err := New(standard(t, "{}"), Options{Root: silent}).Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{"/usr:/u:ro"}}}, nil)
+	if refused := new(Refusal); err == nil || errors.As(err, &refused) {
+		t.Errorf("got %v, want an unanswered question", err)
+	}
 }
 
 func TestOtherMounts(t *testing.T) {
@@ -334,6 +456,9 @@ func FuzzBind(f *testing.F) {
 					t.Errorf("%q was let through, and leads to %s, which meets %s", raw, reached, p.path)
 				}
 			}
+			if !strings.Contains(options, "ro") {
+				t.Errorf("%q was let through, and may write %s", raw, reached)
+			}
 			if strings.HasPrefix(reached, "/tmp/") || strings.HasPrefix(reached, "/srv/loose/") {
 				t.Errorf("%q was let through, and leads to %s, which others can change", raw, reached)
 			}
@@ -347,7 +472,7 @@ func TestPlacesMove(t *testing.T) {
 	root := host(t, "/data/store/")
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	rules := New(standard(t, "{}"), Options{Root: root, Now: func() time.Time { return now }})
-	s := Subject{Host: &container.HostConfig{Binds: []string{"/data/store:/x"}}}
+	s := Subject{Host: &container.HostConfig{Binds: []string{"/data/store:/x:ro"}}}
 	check(t, rules.Container(t.Context(), s, nil), "")
 	if err := os.Symlink("/data/store", filepath.Join(root, "var/lib/containerd")); err != nil {
 		t.Fatal(err)

@@ -55,6 +55,9 @@ func (j *judgement) rawBind(ctx context.Context, raw, driver string) error {
 	if len(parts) == 3 {
 		options = parts[2]
 	}
+	if err := j.propagates(parts[0], strings.Split(options, ",")...); err != nil {
+		return err
+	}
 	if path.IsAbs(parts[0]) {
 		return j.bind(bind{source: parts[0], writable: writes(options)})
 	}
@@ -75,6 +78,9 @@ func relabels(options []string) bool {
 func (j *judgement) mount(ctx context.Context, m *mount.Mount) error {
 	switch m.Type {
 	case mount.TypeBind:
+		if err := j.propagates(m.Source, propagation(m)); err != nil {
+			return err
+		}
 		return j.bind(bind{source: m.Source, writable: !m.ReadOnly, alone: alone(m)})
 	case mount.TypeVolume:
 		driver, options := "", map[string]string(nil)
@@ -87,6 +93,25 @@ func (j *judgement) mount(ctx context.Context, m *mount.Mount) error {
 	default:
 		return j.refuse(policy.SettingPaths, "a mount of type "+quote(string(m.Type)), "is none that this version knows")
 	}
+}
+
+func propagation(m *mount.Mount) string {
+	if m.BindOptions == nil {
+		return ""
+	}
+	return string(m.BindOptions.Propagation)
+}
+
+// propagates refuses a mount that carries what is mounted in the container to
+// the host, where it may cover anything below the source.
+func (j *judgement) propagates(source string, options ...string) error {
+	i := slices.IndexFunc(options, func(o string) bool {
+		return strings.EqualFold(o, string(mount.PropagationShared)) || strings.EqualFold(o, string(mount.PropagationRShared))
+	})
+	if i < 0 || j.allows(policy.SettingHostNamespaces, j.policy.HostNamespaces) {
+		return nil
+	}
+	return j.refuse(policy.SettingHostNamespaces, "the mount of "+quote(source)+" as "+options[i], "mounts on the host what is mounted in the container; rslave is enough to see the host's mounts")
 }
 
 // alone reports whether a mount leaves out what is mounted below its source,
@@ -108,6 +133,9 @@ func (j *judgement) mounted(ctx context.Context, list []container.MountPoint, as
 }
 
 func (j *judgement) mountPoint(ctx context.Context, m *container.MountPoint, asked []mount.Mount) error {
+	if err := j.propagates(m.Source, append(strings.Split(m.Mode, ","), string(m.Propagation))...); err != nil {
+		return err
+	}
 	switch m.Type {
 	case mount.TypeTmpfs, mount.TypeImage, mount.TypeCluster, mount.TypeNamedPipe:
 		return nil

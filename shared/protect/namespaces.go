@@ -83,7 +83,7 @@ func (j *judgement) joins(ctx context.Context, s shared, id string, depth int) e
 // byWayOf says through what a refusal came.
 func byWayOf(asked string, err error) error {
 	if refused := new(Refusal); errors.As(err, &refused) {
-		return &Refusal{Setting: refused.Setting, Text: asked + " brings along " + refused.Text}
+		return &Refusal{Setting: refused.Setting, Text: asked + " brings along " + refused.Text, Err: refused.Err}
 	}
 	return err
 }

@@ -8,7 +8,11 @@
 // of it. It looks at the host's folders as the engine will, so it has to see
 // the engine's mount tree. It knows nothing of requests: what is not in the
 // configuration it is given (images, networks, the bodies of requests) is
-// others' to judge, and so is what happens within a container.
+// others' to judge, and so is what happens within a container. What a container
+// leaves in a folder of the host is another matter: links that the engine
+// follows at its next start, programs that the host runs. So a bind that is
+// writable has to be one of the site's (protect.binds), and nothing below it is
+// bound by itself.
 //
 // Turned down: to refuse every symbolic link in a bind's source. A link in a
 // folder that only root can write stays what it is until root changes it, and
@@ -58,10 +62,28 @@ type Lookup interface {
 type Refusal struct {
 	Setting policy.Setting
 	Text    string // what was asked, why not, and what would allow it
+	Err     error  // what kept the host from being looked at; nil: it was
 }
 
 // Error gives the text.
 func (r *Refusal) Error() string { return r.Text }
+
+// Unwrap gives what kept the host from being looked at.
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// Inconclusive reports whether it could not be found out what the
+// configuration reaches: reason enough to start nothing, and none to stop what
+// runs.
+func (r *Refusal) Inconclusive() bool { return r.Err != nil }
+
+// unseen makes of a refusal one for want of a look at the host. Too many links
+// are seen for what they are.
+func unseen(err, refusal error) error {
+	if no := new(Refusal); errors.As(refusal, &no) && !errors.Is(err, errLinks) {
+		return &Refusal{Setting: no.Setting, Text: no.Text, Err: err}
+	}
+	return refusal
+}
 
 // Rules are a policy's self-protection on one host. They may be used by many
 // at once.
@@ -107,8 +129,8 @@ type Subject struct {
 }
 
 // Container judges a container's configuration. It may be had if the error is
-// nil, and only then; a no is a *Refusal, any other error an unanswered
-// question.
+// nil, and only then; a no is a *Refusal that is not Inconclusive, any other
+// error an unanswered question.
 func (r *Rules) Container(ctx context.Context, s Subject, ask Lookup) error {
 	j := r.judge(s.Image, ask)
 	return j.container(ctx, s, 0)
@@ -141,6 +163,7 @@ type judgement struct {
 	ask     Lookup
 	tree    *tree
 	layout  []found // of the places, in their order
+	entries []entry // of protect.binds
 }
 
 func (r *Rules) judge(image reference.Named, ask Lookup) judgement {
@@ -164,6 +187,9 @@ func (j *judgement) container(ctx context.Context, s Subject, depth int) error {
 	if err := j.namespaces(ctx, host, depth); err != nil {
 		return err
 	}
+	if err := drivers(host); err != nil {
+		return err
+	}
 	if s.Made {
 		return j.mounted(ctx, s.Mounts, host.Mounts)
 	}
@@ -185,7 +211,6 @@ var ways = map[policy.Setting]string{
 	policy.SettingCapabilities:    "list it in protect.capabilities, or ",
 	policy.SettingRuntimes:        "list it in protect.runtimes, or ",
 	policy.SettingSecurityOptions: `set protect.security-options to "allow", or `,
-	policy.SettingBinds:           "list it in protect.binds, or ",
 	policy.SettingExecPrivileged:  `set protect.exec-privileged to "allow", or `,
 }
 

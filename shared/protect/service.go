@@ -20,8 +20,16 @@ func (r *Rules) Service(ctx context.Context, spec swarm.TaskSpec, image referenc
 	if err := j.networks(ctx, spec.Networks); err != nil {
 		return err
 	}
+	if spec.LogDriver != nil {
+		if err := Driver(spec.LogDriver.Name); err != nil {
+			return err
+		}
+	}
 	if spec.ContainerSpec == nil {
 		return nil
+	}
+	if err := templates(spec.ContainerSpec.Mounts); err != nil {
+		return err
 	}
 	return j.container(ctx, Subject{Host: asHost(spec.ContainerSpec)}, 0)
 }
@@ -82,5 +90,5 @@ func (j *judgement) isHostNetwork(ctx context.Context, name string) (bool, error
 	if err != nil {
 		return false, fmt.Errorf("asking the engine for network %s: %w", quote(name), err)
 	}
-	return driver == "host", nil
+	return driver == "host", Driver(driver)
 }

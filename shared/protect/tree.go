@@ -1,22 +1,18 @@
 package protect
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
 
-const (
-	maxLinks  = 40      // symbolic links on one way, as the kernel allows
-	maxMounts = 8 << 20 // bytes of mountinfo; a container has a few lines of 200 bytes
-)
+const maxLinks = 40 // symbolic links on one way, as the kernel allows
 
 // A tree looks at the host's files, at each once: for one judgement they do
 // not change.
@@ -24,6 +20,8 @@ type tree struct {
 	root  string
 	owner uint32 // whose the tree is: root, but for a tree made by a test
 	seen  map[string]node
+	table []mounted
+	given []found // folders that containers may write
 }
 
 func newTree(root string) *tree {
@@ -82,7 +80,15 @@ type found struct {
 	passed  []string // what it was called on the way, after each link
 	chain   []node   // what exists of it, from the root down; nil before it was looked at
 	loose   string   // the first folder on the way that others than root may change
+	disk    onDisk   // what it is, under whatever name
+	below   []onDisk // what is mounted below it
 	missing bool
+}
+
+// has reports whether a path without links lies in a folder, or is it, by any
+// name.
+func (f *found) has(name string, n node, disk onDisk) bool {
+	return under(name, f.path) || f.disk.holds(disk) || (!f.missing && f.chain[len(f.chain)-1].same(n))
 }
 
 // resolve follows a clean path as the kernel would.
@@ -98,6 +104,9 @@ func (t *tree) resolve(name string) (found, error) {
 		return found{}, err
 	}
 	w.path = path.Join(w.at, path.Join(w.rest...))
+	if err := w.place(); err != nil {
+		return found{}, err
+	}
 	return w.found, nil
 }
 
@@ -122,8 +131,8 @@ func (w *walk) step() error {
 		w.chain = w.chain[:max(1, len(w.chain)-1)]
 		return nil
 	}
-	if folder := w.chain[len(w.chain)-1]; folder.loose(w.tree.owner) && w.loose == "" {
-		w.loose = w.at
+	if err := w.leave(); err != nil {
+		return err
 	}
 	next := path.Join(w.at, name)
 	n := w.tree.look(next)
@@ -142,10 +151,50 @@ func (w *walk) step() error {
 	return nil
 }
 
+// leave notes the folder that was reached if what is in it can be replaced: by
+// other users, or by a container that may write it.
+func (w *walk) leave() error {
+	folder := w.chain[len(w.chain)-1]
+	if w.loose != "" {
+		return nil
+	}
+	if folder.loose(w.tree.owner) {
+		w.loose = w.at
+		return nil
+	}
+	if len(w.tree.given) == 0 {
+		return nil
+	}
+	disk, err := w.tree.onDisk(w.at)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(w.tree.given, func(g found) bool { return g.has(w.at, folder, disk) }) {
+		w.loose = w.at
+	}
+	return nil
+}
+
+// place tells what the path is on disk.
+func (w *walk) place() (err error) {
+	if w.disk, err = w.tree.onDisk(w.path); err != nil {
+		return err
+	}
+	for _, g := range w.tree.given {
+		if w.missing && w.loose == "" && under(path.Dir(w.path), g.path) {
+			w.loose = g.path
+		}
+	}
+	w.below, err = w.tree.below(w.path)
+	return err
+}
+
+var errLinks = errors.New("it has too many symbolic links")
+
 func (w *walk) follow(target string) error {
 	w.links++
 	if w.links > maxLinks {
-		return errors.New("it has too many symbolic links")
+		return errLinks
 	}
 	if path.IsAbs(target) {
 		w.at = "/"
@@ -155,32 +204,3 @@ func (w *walk) follow(target string) error {
 	w.passed = append(w.passed, path.Join(w.at, path.Join(w.rest...)))
 	return nil
 }
-
-// nothingBelow reports whether no other file system is mounted below a path.
-// A read-only bind leaves such mounts writable on engines before 25 and on
-// kernels before 5.12. It is false where the mounts cannot be read.
-func (t *tree) nothingBelow(name string) bool {
-	file, err := os.Open(filepath.Join(t.root, "proc/self/mountinfo"))
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(io.LimitReader(file, maxMounts))
-	lines.Buffer(nil, 1<<20) // bytes; an overlay's line lists all its layers
-	read := 0
-	for lines.Scan() {
-		read += len(lines.Bytes()) + 1
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 {
-			return false
-		}
-		point := unescape.Replace(fields[4]) // proc_pid_mountinfo(5): the mount point
-		if point != name && under(point, name) {
-			return false
-		}
-	}
-	return lines.Err() == nil && read > 0 && read < maxMounts
-}
-
-// unescape undoes how mountinfo writes what would end a field.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

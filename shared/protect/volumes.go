@@ -18,6 +18,9 @@ var layered = []string{"overlay", "overlayfs", "aufs", "unionfs"}
 // driverOptions judges what a volume is made of. The local driver hands type,
 // device and o to mount(2); other drivers' options are theirs.
 func (j *judgement) driverOptions(driver string, options map[string]string) error {
+	if err := Driver(driver); err != nil {
+		return err
+	}
 	if (driver != "" && driver != "local") || len(options) == 0 {
 		return nil
 	}
@@ -54,6 +57,9 @@ func (j *judgement) driverOptions(driver string, options map[string]string) erro
 func (j *judgement) volumeBind(device, flags string) error {
 	if !path.IsAbs(device) || path.Clean(device) != device {
 		return j.refuse(policy.SettingPaths, "a volume on "+quote(device), "is no full path without detours")
+	}
+	if err := j.propagates(device, strings.Split(flags, ",")...); err != nil {
+		return err
 	}
 	return j.bind(bind{source: device, writable: writes(flags), alone: !strings.Contains(flags, "rbind")})
 }

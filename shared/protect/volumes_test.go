@@ -23,7 +23,9 @@ var volumes = map[string]struct {
 	"network":                 {"local", map[string]string{"type": "nfs", "device": ":/export", "o": "addr=192.0.2.1,rw"}, ""},
 	"windows share":           {"local", map[string]string{"type": "cifs", "device": "//fs.example.com/x", "o": "username=x"}, ""},
 	"another driver":          {"rexray", map[string]string{"device": "/"}, ""},
-	"site's folder":           {"local", map[string]string{"type": "none", "device": "/srv/data", "o": "bind"}, ""},
+	"site's folder":           {"local", map[string]string{"type": "none", "device": "/srv/data", "o": "bind"}, binds},
+	"site's, read-only":       {"local", map[string]string{"type": "none", "device": "/srv/data", "o": "bind,ro"}, ""},
+	"driver by path":          {"../../../srv/data/evil", nil, paths},
 	"root":                    {"local", map[string]string{"type": "none", "device": "/", "o": "bind"}, paths},
 	"root as memory":          {"", map[string]string{"type": "tmpfs", "device": "/", "o": "rw,bind"}, paths},
 	"root as network":         {"", map[string]string{"type": "nfs", "device": "/", "o": "rbind"}, paths},
@@ -96,6 +98,61 @@ func TestVolumeNobodyKnows(t *testing.T) {
 			t.Errorf("got %v, want an unanswered question", err)
 		}
 	}
+}
+
+// TestDriver holds names of plugins against paths.
+func TestDriver(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]policy.Setting{
+		"": "", "local": "", "json-file": "", "rexray/ebs:0.11": "", "registry.example.com:5000/ops/plugin:v1.2": "", "_x": "", "Weave.Net": "",
+		"..": paths, ".": paths, "../x": paths, "a/../../x": paths, "a/./b": paths, "a//b": paths, "/run/x": paths, "a/": paths, "a\x00": paths,
+		".hidden": paths, "a b": paths, "a\nb": paths, "a:b:c": paths, ":x": paths, "a/:x": paths, "a%2f..": paths, "\u2025/x": paths,
+	} {
+		check(t, Driver(name), want)
+		h := container.HostConfig{VolumeDriver: name}
+		rules := New(standard(t, `{"except": {"a.io/x": ["paths", "binds", "devices", "runtimes"]}}`), Options{Root: host(t)})
+		for _, s := range []Subject{
+			{Host: &h},
+			{Host: &container.HostConfig{LogConfig: container.LogConfig{Type: name}}},
+			{Host: &h, Made: true},
+			{Made: true, Mounts: []container.MountPoint{{Type: mount.TypeVolume, Driver: name}}},
+			{Host: &container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeVolume, VolumeOptions: &mount.VolumeOptions{DriverConfig: &mount.Driver{Name: name}}}}}},
+		} {
+			s.Image = named(t, "a.io/x")
+			check(t, rules.Container(t.Context(), s, nil), want)
+		}
+		check(t, rules.Service(t.Context(), swarm.TaskSpec{LogDriver: &swarm.Driver{Name: name}}, nil, nil), want)
+		ask := &engine{networks: map[string]string{"old": name}}
+		check(t, rules.Service(t.Context(), swarm.TaskSpec{Networks: []swarm.NetworkAttachmentConfig{{Target: "old"}}}, nil, ask), want)
+	}
+}
+
+// TestTemplates: what a swarm puts together for each task is not what was
+// judged. In the environment a template does no harm, nor in a container that
+// is no task's.
+func TestTemplates(t *testing.T) {
+	t.Parallel()
+	rules := New(standard(t, `{"except": {"a.io/x": ["paths", "binds", "devices"]}}`), Options{Root: host(t)})
+	ask := &engine{}
+	with := func(d mount.Driver) *mount.VolumeOptions { return &mount.VolumeOptions{DriverConfig: &d} }
+	for name, m := range map[string]mount.Mount{
+		"source":        {Type: mount.TypeBind, Source: `/{{""}}`, Target: "/h", ReadOnly: true},
+		"target":        {Type: mount.TypeBind, Source: "/srv/data", Target: "/{{.Task.ID}}", ReadOnly: true},
+		"volume":        {Type: mount.TypeVolume, Source: "v-{{.Task.Slot}}", Target: "/h"},
+		"driver":        {Type: mount.TypeVolume, Target: "/h", VolumeOptions: with(mount.Driver{Name: "{{.Node.ID}}"})},
+		"option":        {Type: mount.TypeVolume, Target: "/h", VolumeOptions: with(mount.Driver{Options: map[string]string{"type": "tmpfs", "o": `{{"bi"}}nd`, "device": "/"}})},
+		"option's name": {Type: mount.TypeVolume, Target: "/h", VolumeOptions: with(mount.Driver{Name: "local", Options: map[string]string{"{{.Node.ID}}": "x"}})},
+		"label":         {Type: mount.TypeVolume, Target: "/h", VolumeOptions: &mount.VolumeOptions{Labels: map[string]string{"x": "{{.Node.ID}}"}}},
+		"memory":        {Type: mount.TypeTmpfs, Target: "/{{.Task.ID}}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec := swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Mounts: []mount.Mount{m}}}
+			check(t, rules.Service(t.Context(), spec, named(t, "a.io/x"), ask), paths)
+		})
+	}
+	plain := swarm.ContainerSpec{Env: []string{"SLOT={{.Task.Slot}}"}, Hostname: "{{.Node.Hostname}}", Mounts: []mount.Mount{{Type: mount.TypeBind, Source: "/srv/data", Target: "/h", ReadOnly: true}}}
+	check(t, rules.Service(t.Context(), swarm.TaskSpec{ContainerSpec: &plain}, nil, ask), "")
 }
 
 func TestService(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,10 +85,11 @@ func (b *bed) folder(files map[string]string) (string, error) {
 func (b *bed) repository() string { return b.Registry() + "/prod/app" }
 
 // configure writes the engine's configuration. The second runtime is for a
-// container to ask for.
+// container to ask for, and without experiments there are no checkpoints.
 func (b *bed) configure(t *testing.T, config object) {
 	t.Helper()
 	config["runtimes"] = object{"second": object{"path": "runc"}}
+	config["experimental"] = true
 	raw, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
@@ -125,10 +127,14 @@ func (b *bed) enforce(t *testing.T) {
 }
 
 // start starts one of docker-stig-authz's services, until the test's end, and
-// waits until it listens.
+// waits until it listens. It sees what the engine sees mounted, as it has to.
 func (b *bed) start(t *testing.T, service, socket string, args ...string) {
 	t.Helper()
-	started := exec.Command(daemon, append([]string{service, "--socket", socket}, args...)...)
+	pid, err := b.EnginePID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(pid), "--mount", "--", daemon, service, "--socket", socket}, args...)...)
 	var log logged
 	started.Stderr = &log
 	if err := started.Start(); err != nil {

@@ -40,17 +40,14 @@ var swarmAttempts = []attempt{
 		err := errors.Join(inSwarm(ctx, a), a.service(ctx, old))
 		return errors.Join(err, a.update(ctx, a.spec(a.repository()+"@"+a.signed.Digest, a.script("exec sleep 1000")), ""))
 	}, do: func(ctx context.Context, a *try) error {
-		if err := a.label(ctx, "turn", a.nonce); err != nil {
-			return err
-		}
-		return a.update(ctx, a.spec(a.repository()+"@"+a.signed.Digest, a.script("exec sleep 1000")), "&rollback=previous")
+		return errors.Join(a.label(ctx, "turn", a.nonce), a.update(ctx, a.spec(a.repository()+"@"+a.signed.Digest, a.script("exec sleep 1000")), "&rollback=previous"))
 	}},
 	{name: "service of a managed plugin", needs: noPluginRegistry, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		return a.service(ctx, object{"Name": a.called("service"), "TaskTemplate": object{
 			"Runtime": "plugin", "PluginSpec": object{"Name": a.called("plugin"), "Remote": a.repository() + ":plugin"},
 		}})
 	}},
-	{name: "swarm of one's own", do: func(ctx context.Context, a *try) error {
+	{name: "swarm of one's own", late: true, do: func(ctx context.Context, a *try) error {
 		_, _ = a.bed.call(ctx, http.MethodPost, "/swarm/leave?force=1", nil) // there may be none
 		return initSwarm(ctx, a)
 	}, proof: swarmState},

@@ -49,6 +49,7 @@ type try struct {
 	denials []string          // what the plugin said
 	made    map[string]string // what before has made, by any key
 	kept    map[string]bool   // the containers that were there when it began
+	acted   bool              // it is no attempt that was left out of this run
 	through bool
 }
 
@@ -80,6 +81,7 @@ func (a *try) act(t *testing.T, p phase) {
 		a.prepare(t, p)
 	}
 	a.denials = nil
+	a.acted = true
 	if err := a.do(t.Context(), a); err != nil {
 		t.Logf("ended with: %v", err)
 	}

@@ -51,6 +51,7 @@ type force struct {
 	*policy.Policy
 	settings authz.Settings
 	verifier *policy.Verifier
+	current  context.Context // done when another policy is in force, or the daemon stops
 }
 
 func newLoader(opts serveOptions, log *slog.Logger) *loader {
@@ -59,7 +60,7 @@ func newLoader(opts serveOptions, log *slog.Logger) *loader {
 	}
 	l := &loader{
 		path: opts.policy, state: opts.state, log: log,
-		approvals:  admission.OpenApprovals(admission.ApprovalOptions{Dir: filepath.Join(opts.state, "approvals"), Now: time.Now, Log: log}),
+		approvals:  admission.OpenApprovals(admission.ApprovalOptions{Dir: filepath.Join(opts.state, "approvals"), Now: time.Now, Log: log, Clear: true}),
 		allowances: &admission.Allowances{Path: filepath.Join(opts.state, "allowances.json"), Log: log},
 		changed:    make(chan struct{}, 1),
 		end:        func() {},
@@ -121,12 +122,15 @@ func (l *loader) load() (*force, error) {
 			Log:        l.log,
 		},
 	}
-	return &force{p, settings, verifier}, nil
+	return &force{Policy: p, settings: settings, verifier: verifier}, nil
 }
 
 // engineAt gives the client of the engine at host: that of the policy before
 // unless it moved. A client of each policy's own would leave its connections.
 func (l *loader) engineAt(host string) *engine.Client {
+	if l.engine != nil && l.engineHost != host {
+		_ = l.engine.Close() // what still asks through it may go on
+	}
 	if l.engine == nil || l.engineHost != host {
 		l.engine, l.engineHost = engine.NewClient(host, time.Now), host
 	}
@@ -143,9 +147,11 @@ func (l *loader) own(p *policy.Policy) []string {
 func (l *loader) put(ctx context.Context, f *force) {
 	l.end()
 	ctx, l.end = context.WithCancel(ctx)
+	f.current = ctx
 	go f.verifier.Run(ctx)
 	l.served = l.serveMetricsAfter(ctx, l.served, f.Metrics)
 	l.inForce.Store(f)
+	l.publish(f)
 	l.reading.Store(&metrics.Policy{Mode: string(f.settings.Mode), Loaded: time.Now(), OK: true})
 	l.trustChanged()
 	l.log.Info("policy in force", "policy", l.path, "mode", string(f.settings.Mode))

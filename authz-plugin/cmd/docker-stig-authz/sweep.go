@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/metrics"
@@ -59,7 +61,8 @@ func (l *loader) untilNextSweep(ok bool) <-chan time.Time {
 
 // sweep judges every container and says which of those that run would be
 // refused now: of each once, until the reason changes. It stops them only if
-// the policy enforces and says so, and never for want of an answer.
+// the policy enforces and says so, and never for want of an answer. It ends
+// when another policy is in force: that one has a sweep of its own.
 func (l *loader) sweep(ctx context.Context, known map[string]string) bool {
 	f := l.inForce.Load()
 	if f == nil || f.settings.Mode == policy.Disabled {
@@ -68,7 +71,10 @@ func (l *loader) sweep(ctx context.Context, known map[string]string) bool {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	listed := time.Now()
-	judged, err := f.settings.Judge.All(ctx)
+	judged, err := f.judgeAll(ctx)
+	if f.current.Err() != nil {
+		return true
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			l.log.Warn("what runs could not be judged", "error", err)
@@ -79,6 +85,9 @@ func (l *loader) sweep(ctx context.Context, known map[string]string) bool {
 	result := metrics.Sweep{At: listed, OK: true}
 	ids := make([]string, 0, len(judged))
 	for _, one := range judged {
+		if f.current.Err() != nil {
+			return true
+		}
 		ids = append(ids, one.Container.ID)
 		if one.Err == nil || !one.Container.Running {
 			delete(known, one.Container.ID)
@@ -92,9 +101,18 @@ func (l *loader) sweep(ctx context.Context, known map[string]string) bool {
 		}
 		l.tell(ctx, f, one, conclusive, known)
 	}
+	maps.DeleteFunc(known, func(id, _ string) bool { return !slices.Contains(ids, id) })
 	l.approvals.Keep(ids, listed)
 	l.swept.Store(&result)
 	return true
+}
+
+// judgeAll judges every container as long as the policy is in force.
+func (f *force) judgeAll(ctx context.Context) ([]admission.Judged, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(f.current, cancel)()
+	return f.settings.Judge.All(ctx)
 }
 
 // tell logs what was found out about a container that runs, and stops it if

@@ -31,7 +31,8 @@ type Container struct {
 		Image string
 	}
 	HostConfig struct {
-		Mounts []Mount `json:",omitempty"`
+		Privileged bool
+		Mounts     []Mount `json:",omitempty"`
 	}
 }
 
@@ -91,6 +92,17 @@ func (e *Engine) Add(id, name, imageID, imageName string, mounts ...Mount) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.containers = append(e.containers, c)
+}
+
+// Privilege gives a container of the fake the host.
+func (e *Engine) Privilege(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.containers {
+		if e.containers[i].ID == id {
+			e.containers[i].HostConfig.Privileged = true
+		}
+	}
 }
 
 // Holds reports whether a container exists.

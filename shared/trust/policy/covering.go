@@ -136,12 +136,12 @@ func (v *Verifier) unseen(ref reference.Named, dgst digest.Digest) bool {
 	return len(v.policy.Revoked.Digests) > 0 && dgst != "" && !v.contents.has(ref, dgst) && !v.contents.shelf(ref.Name()).missing(dgst, v.contents.now())
 }
 
-// look fetches one manifest. What cannot be had is not known to hold anything
+// look fetches manifests. What cannot be had is not known to hold anything
 // that is revoked: whoever revokes a part of a list revokes the list too.
-func (v *Verifier) look(ctx context.Context, ref reference.Named, dgst digest.Digest) {
+func (v *Verifier) look(ctx context.Context, ref reference.Named, digests ...digest.Digest) {
 	ctx, cancel := context.WithTimeout(ctx, fetchWithin)
 	defer cancel()
-	v.contents.fetchAll(ctx, ref, v.contents.shelf(ref.Name()), []digest.Digest{dgst})
+	v.contents.fetchAll(ctx, ref, v.contents.shelf(ref.Name()), digests)
 }
 
 // candidates are the digests whose manifests may tell: of a tag the one it is
@@ -184,6 +184,45 @@ func (c *contents) children(ref reference.Named, lists []digest.Digest) []digest
 		}
 	}
 	return children
+}
+
+// maxParts bounds what is listed of what digests name: a list of all the
+// platforms there are names some twenty manifests, and as many attestations.
+const maxParts = 256
+
+// parts lists what known documents with these digests name, and what that
+// names. It is false if that is more than is listed.
+func (c *contents) parts(ref reference.Named, digests []digest.Digest) ([]digest.Digest, bool) {
+	var parts []digest.Digest
+	for next := sorted(digests); len(next) > 0; {
+		next = slices.DeleteFunc(sorted(c.named(ref, next)), func(d digest.Digest) bool { return slices.Contains(parts, d) })
+		parts = append(parts, next...)
+		if len(parts) > maxParts {
+			return nil, false
+		}
+	}
+	return sorted(parts), true
+}
+
+// named are the images, lists and configurations that known documents name.
+func (c *contents) named(ref reference.Named, digests []digest.Digest) []digest.Digest {
+	var named []digest.Digest
+	for _, dgst := range digests {
+		raw, ok := c.get(ref, dgst)
+		if !ok {
+			continue
+		}
+		m, err := manifests.Parse(raw)
+		if err != nil {
+			continue
+		}
+		for _, part := range append(m.Manifests, m.Config) {
+			if slices.Contains(c.parents(ref, part.Digest), dgst) { // an attestation is no part
+				named = append(named, part.Digest)
+			}
+		}
+	}
+	return named
 }
 
 // fetchAll gets manifests that are not known, as far as they can be had.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/docker-stig/docker-stig/shared/trust/notary"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -20,6 +22,8 @@ type Grant struct {
 	Digest  digest.Digest   // that was vouched for
 	ID      digest.Digest   // the engine's image ID
 	Digests []digest.Digest // others that the content was known by: its own, and those of what covers it; sorted
+	Seen    bool            // the bytes of Digest were at hand then, so that Parts says what it names
+	Parts   []digest.Digest // what Digest and the content's own digests were known to name; sorted
 	Method  trust.Method
 	Keys    []string // that signed
 	Scope   string   // the pattern that decided
@@ -34,7 +38,7 @@ func (v *Verifier) Grant(a trust.Answer, id digest.Digest) Grant {
 	}
 	known := v.contents.cover(a.Question)
 	g.Digests = sorted(slices.Concat(known.Content.Digests(), known.Covering))
-	return g
+	return v.seen(g, append(known.Content.Own(), g.Digest)...)
 }
 
 // terms is what the policy demands of a repository's signatures, in the form
@@ -83,15 +87,43 @@ func (v *Verifier) Terms(ref reference.Named) string {
 }
 
 // Upholds reports whether what was accepted then is what this policy wants
-// now. It asks nobody. The error is a *trust.Error: Revoked is a no to the
-// content whoever signs it; any other only says that it has to be judged anew.
-func (v *Verifier) Upholds(g Grant) error {
+// now. The error is a *trust.Error: Revoked is a no to the content whoever
+// signs it; any other only says that it has to be judged anew.
+//
+// It asks nobody but for one case: the policy revokes digests, and nobody has
+// seen, then or since, what the accepted digest names. It may be a list with a
+// revoked image in it, so it is looked at, as Verify would. The grant comes
+// back with what was seen, so that it need not be looked at again.
+func (v *Verifier) Upholds(ctx context.Context, g Grant) (Grant, error) {
 	if g.Ref == nil {
-		return &trust.Error{Err: errors.New("no image is named")}
+		return g, &trust.Error{Err: errors.New("no image is named")}
 	}
-	if err := v.Withdrawn(g.Ref, append([]digest.Digest{g.Digest, g.ID}, g.Digests...)...); err != nil {
-		return err
+	if err := v.withdraws(g); err != nil {
+		return g, err
 	}
+	if err := v.stands(g); err != nil {
+		return g, err
+	}
+	if g.Seen || len(v.policy.Revoked.Digests) == 0 {
+		return g, nil
+	}
+	if v.unseen(g.Ref, g.Digest) {
+		v.look(ctx, g.Ref, g.Digest)
+	}
+	g = v.seen(g, g.Digest)
+	return g, v.withdraws(g)
+}
+
+// seen completes a grant with what known documents name.
+func (v *Verifier) seen(g Grant, digests ...digest.Digest) Grant {
+	parts, all := v.contents.parts(g.Ref, digests)
+	g.Parts = sorted(slices.Concat(g.Parts, parts))
+	g.Seen = all && v.contents.has(g.Ref, g.Digest)
+	return g
+}
+
+// stands reports whether the rules by which it was accepted are in force.
+func (v *Verifier) stands(g Grant) error {
 	switch g.Method {
 	case trust.DCT:
 		return v.demands(g)
@@ -130,10 +162,35 @@ func (v *Verifier) lists(g Grant) error {
 	return nil
 }
 
+// withdraws reports whether the policy revokes what was accepted, or anything
+// that is known to be a part of it.
+func (v *Verifier) withdraws(g Grant) error {
+	for _, revoked := range v.policy.Revoked.Digests {
+		if slices.Contains(g.Parts, revoked) {
+			return revokedDigest(g.Ref, revoked)
+		}
+	}
+	return v.withdrawn(g.Ref, append([]digest.Digest{g.Digest, g.ID}, g.Digests...))
+}
+
 // Withdrawn tells whether the policy revokes content with these digests, or
-// anything that is known here to cover it or to be a part of it. It asks
-// nobody. The error is a *trust.Error with the reason Revoked.
-func (v *Verifier) Withdrawn(ref reference.Named, digests ...digest.Digest) error {
+// anything that is known to cover it or to be a part of it. What the digests
+// are of is looked at first, in the repository's registry if need be; what
+// cannot be had is not known to hold anything that is revoked, as in Verify.
+// The error is a *trust.Error with the reason Revoked.
+func (v *Verifier) Withdrawn(ctx context.Context, ref reference.Named, digests ...digest.Digest) error {
+	if len(v.policy.Revoked.Digests) == 0 {
+		return nil // and nothing needs to be looked at
+	}
+	if err := v.withdrawn(ref, digests); err != nil {
+		return err
+	}
+	v.look(ctx, ref, digests...)
+	return v.withdrawn(ref, digests)
+}
+
+// withdrawn is Withdrawn by what is known here.
+func (v *Verifier) withdrawn(ref reference.Named, digests []digest.Digest) error {
 	if len(v.policy.Revoked.Digests) == 0 {
 		return nil
 	}
@@ -145,6 +202,35 @@ func (v *Verifier) Withdrawn(ref reference.Named, digests ...digest.Digest) erro
 		if slices.Contains(candidates, revoked) || v.names(ref, candidates, revoked) {
 			return revokedDigest(ref, revoked)
 		}
+	}
+	return nil
+}
+
+// ByRevokedKey tells whether a key that the policy revokes signed what the
+// question is about, however old the signature is and whatever else keeps it
+// from counting. The error is a *trust.Error: Revoked if one did, Unreachable
+// if that cannot be told: no server answers, and no copy that is kept here
+// does either.
+func (v *Verifier) ByRevokedKey(ctx context.Context, q trust.Question) error {
+	scope, pinned := v.scope(q.Ref)
+	if !pinned || len(scope.RevokedKeys) == 0 {
+		return nil
+	}
+	q = v.contents.cover(q)
+	_, err := v.notary.Verify(ctx, q, scope)
+	if err == nil || trust.IsRevoked(err) {
+		return err
+	}
+	if !trust.Inconclusive(err) { // what was refused before keys were looked at is at hand now
+		scope.AllowExpired, scope.SignerKeys = notary.Unbounded, nil
+		_, err = v.notary.Verify(ctx, q, scope)
+	}
+	refused := new(trust.Error)
+	if !errors.As(err, &refused) || refused.Reason == trust.Revoked {
+		return err
+	}
+	if refused.Inconclusive() || refused.Reason == trust.Expired { // a role, by its own date
+		return &trust.Error{Reason: trust.Unreachable, Ref: q.Ref, Err: fmt.Errorf("whether a key that the policy revokes signed it cannot be told: %w", err)}
 	}
 	return nil
 }

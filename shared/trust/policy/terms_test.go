@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -80,6 +81,115 @@ func TestTerms(t *testing.T) {
 	}
 }
 
+// TestRevokedPartOfAnAcceptedList: a policy that revokes an image refuses the
+// lists with it in them, and no approval or allowance of such a list is older
+// than that. What the list names is looked at once, and then stands in the
+// grant, for a verifier that knows nothing and can ask nobody.
+func TestRevokedPartOfAnAcceptedList(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	image := newRelease(t, "app")
+	image.pushTo(s, "app")
+	keys := map[string]string{"app": s.sign("app", image.listID)}
+	q := s.question("app@"+string(image.listID), containerd(image.listID))
+	plain := s.verifier(keys, nil)
+	signed, err := plain.Verify(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unseen := plain.Grant(trust.Answer{Signed: signed, Question: q}, image.listID)
+	if unseen.Seen || len(unseen.Parts) > 0 {
+		t.Fatalf("nobody looked, and it says %+v", unseen)
+	}
+	arm64, stranger := digest.FromBytes(image.arm64), digest.FromString("another's")
+	revoking := func(d digest.Digest) *Verifier { // as after a reload: it knows nothing yet
+		return s.verifier(keys, map[string]any{"revoked": map[string]any{"digests": []digest.Digest{d}}})
+	}
+	for _, part := range []digest.Digest{image.platform, arm64} {
+		if _, err := revoking(part).Upholds(t.Context(), unseen); !trust.IsRevoked(err) {
+			t.Errorf("approval, %s revoked: got %v", part, err)
+		}
+		if err := revoking(part).Withdrawn(t.Context(), q.Ref, image.listID); !trust.IsRevoked(err) {
+			t.Errorf("break-glass, %s revoked: got %v", part, err)
+		}
+	}
+	if err := revoking(stranger).Withdrawn(t.Context(), q.Ref, image.listID); err != nil {
+		t.Errorf("break-glass, another digest revoked: got %v", err)
+	}
+	seen, err := revoking(stranger).Upholds(t.Context(), unseen)
+	if err != nil || !seen.Seen {
+		t.Fatalf("another digest revoked: got %+v, %v", seen, err)
+	}
+	s.asked()
+	s.setFault(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	for _, part := range []digest.Digest{image.platform, arm64} {
+		if _, err := revoking(part).Upholds(t.Context(), seen); !trust.IsRevoked(err) {
+			t.Errorf("offline, %s revoked: got %v", part, err)
+		}
+	}
+	if _, err := revoking(stranger).Upholds(t.Context(), seen); err != nil {
+		t.Errorf("offline, another digest revoked: got %v", err)
+	}
+	if asked := s.asked(); len(asked) > 0 {
+		t.Errorf("the registry was asked for %v", asked)
+	}
+	// What cannot be had decides as it does in Verify.
+	if _, err := revoking(stranger).Upholds(t.Context(), unseen); err != nil {
+		t.Errorf("out of reach: got %v", err)
+	}
+}
+
+// TestByRevokedKey: who signed does not depend on whether the trust server
+// answers, how old the signature is, or what else keeps it from counting.
+func TestByRevokedKey(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	image := newRelease(t, "app")
+	image.pushTo(s, "app")
+	root := s.sign("app", image.listID)
+	keys := map[string]string{"app": root}
+	q := s.question("app@"+string(image.listID), containerd(image.listID))
+	plain := s.verifier(keys, nil)
+	signed, err := plain.Verify(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoking := func(key string) *Verifier {
+		return s.verifier(keys, map[string]any{"revoked": map[string]any{"keys": []string{key}}, "notary": map[string]any{
+			"servers": map[string][]string{s.host: {s.notary.URL}}, "ca": map[string]string{s.host: s.notary.CA}, "timeout": "20s", "refresh": "1s",
+		}})
+	}
+	for name, key := range map[string]string{"root": root, "targets": signed.KeyIDs[0]} {
+		if err := revoking(key).ByRevokedKey(t.Context(), q); !trust.IsRevoked(err) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	known := revoking(thirdKey)
+	if err := known.ByRevokedKey(t.Context(), q); err != nil {
+		t.Errorf("a stranger's key: got %v", err)
+	}
+	unsigned := s.question("app@"+string(image.platform), trust.Content{})
+	if err := known.ByRevokedKey(t.Context(), unsigned); err != nil {
+		t.Errorf("nobody signed it: got %v", err)
+	}
+	if err := revoking(root).ByRevokedKey(t.Context(), s.question("else:v1", trust.Content{})); err != nil {
+		t.Errorf("without a pin: got %v", err)
+	}
+	s.notary.Fault(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	for name, v := range map[string]*Verifier{"root": revoking(root), "stranger": revoking(thirdKey)} {
+		if err := v.ByRevokedKey(t.Context(), q); reasonOf(err) != trust.Unreachable {
+			t.Errorf("silent, %s: got %v", name, err)
+		}
+	}
+	s.wait(time.Minute)
+	if err := known.ByRevokedKey(t.Context(), q); err != nil {
+		t.Errorf("silent, and it is known what it said: got %v", err)
+	}
+	if err := plain.ByRevokedKey(t.Context(), q); err != nil {
+		t.Errorf("no key is revoked: got %v", err)
+	}
+}
+
 // TestWithdrawnCoversListsAndTheirParts: content is withdrawn with its list,
 // and a list with its part.
 func TestWithdrawnCoversListsAndTheirParts(t *testing.T) {
@@ -103,17 +213,17 @@ func TestWithdrawnCoversListsAndTheirParts(t *testing.T) {
 	}
 	part, all := grant(platform), grant(whole)
 	for _, g := range []Grant{part, all} {
-		if err := plain.Upholds(g); err != nil {
+		if _, err := plain.Upholds(t.Context(), g); err != nil {
 			t.Errorf("%s: %v", g.ID, err)
 		}
 	}
 	// The list that covers the part is in its grant: no manifest has to be at hand.
 	for _, dgst := range []digest.Digest{image.listID, image.platform} {
-		if err := revoking(dgst).Upholds(part); !trust.IsRevoked(err) {
+		if _, err := revoking(dgst).Upholds(t.Context(), part); !trust.IsRevoked(err) {
 			t.Errorf("part, %s revoked: got %v", dgst, err)
 		}
 	}
-	if err := revoking(image.listID).Upholds(all); !trust.IsRevoked(err) {
+	if _, err := revoking(image.listID).Upholds(t.Context(), all); !trust.IsRevoked(err) {
 		t.Errorf("list revoked: got %v", err)
 	}
 	// That a list has a part that is revoked tells its manifest, once it is known.
@@ -121,7 +231,7 @@ func TestWithdrawnCoversListsAndTheirParts(t *testing.T) {
 	if _, err := v.Verify(t.Context(), whole); !trust.IsRevoked(err) {
 		t.Fatalf("got %v", err)
 	}
-	if err := v.Upholds(all); !trust.IsRevoked(err) {
+	if _, err := v.Upholds(t.Context(), all); !trust.IsRevoked(err) {
 		t.Errorf("its part is revoked: got %v", err)
 	}
 }
@@ -139,7 +249,7 @@ func TestUpholdsNothingThatSaysNothing(t *testing.T) {
 		"no scope":  {Ref: ref, Terms: v.Terms(ref), Method: trust.DCT},
 		"no list":   {Ref: ref, Scope: v.Scope(ref), Method: trust.DigestList},
 	} {
-		if err := v.Upholds(g); !errors.As(err, new(*trust.Error)) {
+		if _, err := v.Upholds(t.Context(), g); !errors.As(err, new(*trust.Error)) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -150,10 +260,10 @@ func BenchmarkUpholds(b *testing.B) {
 	v := s.verifier(map[string]string{"app": key64}, map[string]any{"revoked": map[string]any{"keys": []string{otherKey}, "digests": []digest.Digest{digest.FromString("x")}}})
 	ref := s.question("app", trust.Content{}).Ref
 	id := digest.FromString("y")
-	g := Grant{Ref: ref, Digest: id, ID: id, Digests: []digest.Digest{id}, Method: trust.DCT, Keys: []string{thirdKey}, Scope: v.Scope(ref), Terms: v.Terms(ref)}
+	g := Grant{Ref: ref, Digest: id, ID: id, Digests: []digest.Digest{id}, Seen: true, Method: trust.DCT, Keys: []string{thirdKey}, Scope: v.Scope(ref), Terms: v.Terms(ref)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := v.Upholds(g); err != nil {
+		if _, err := v.Upholds(b.Context(), g); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -114,7 +114,7 @@ type Protect struct {
 	Runtimes        []string             `json:"runtimes"`     // that may be named
 	SecurityOptions Disposition          `json:"security-options"`
 	Paths           []string             `json:"paths"` // protected beside those built in
-	Binds           []string             `json:"binds"` // sources that others than root may replace
+	Binds           []string             `json:"binds"` // that may be writable; with what is below, where they end in Below
 	ExecPrivileged  Disposition          `json:"exec-privileged"`
 	Except          map[string][]Setting `json:"except"`
 }

@@ -58,7 +58,7 @@ func (d *decoder) validateProtect(p *Policy) error {
 		{"capabilities", p.Protect.Capabilities, func(s string) bool { return capabilityName.MatchString(strings.ToUpper(s)) }, "a capability such as NET_ADMIN, or ALL"},
 		{"runtimes", p.Protect.Runtimes, func(s string) bool { return s != "" && !strings.ContainsAny(s, " \t\r\n") }, "the name of a runtime such as runc"},
 		{"paths", p.Protect.Paths, isCleanPath, "a full path such as /srv/keys"},
-		{"binds", p.Protect.Binds, isCleanPath, "a full path such as /srv/data"},
+		{"binds", p.Protect.Binds, isBind, "a full path such as /srv/data, or /srv/data/** for all below it too"},
 	}
 	for _, l := range lists {
 		for i, entry := range l.list {
@@ -67,7 +67,31 @@ func (d *decoder) validateProtect(p *Policy) error {
 			}
 		}
 	}
+	if err := d.validateNested(p.Protect.Binds); err != nil {
+		return err
+	}
 	return d.validateExcept(p.Protect.Except)
+}
+
+// Below ends an entry of protect.binds that means what lies below it, too.
+const Below = "/**"
+
+// isBind takes a star for nothing but the end: an entry is no pattern.
+func isBind(s string) bool {
+	folder := strings.TrimSuffix(s, Below)
+	return isCleanPath(folder) && folder != "/" && !strings.Contains(folder, "*")
+}
+
+// validateNested finds entries that a container of another entry can replace.
+func (d *decoder) validateNested(binds []string) error {
+	for i, entry := range binds {
+		for _, folder := range binds {
+			if strings.HasPrefix(entry, folder+"/") && entry != folder+Below {
+				return d.errorf(d.at[fmt.Sprintf("/protect/binds/%d", i)], "protect/binds: %q: whoever has %s can put something else there; list %[2]s%s in its place if those containers may have the host", entry, folder, Below)
+			}
+		}
+	}
+	return nil
 }
 
 func (d *decoder) validateExcept(except map[string][]Setting) error {

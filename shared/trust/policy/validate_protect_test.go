@@ -34,14 +34,14 @@ func TestProtectDefaults(t *testing.T) {
 // TestProtectListsReplace: a list that is given is the whole list.
 func TestProtectListsReplace(t *testing.T) {
 	t.Parallel()
-	p, err := protecting(`{"capabilities": ["cap_sys_time"], "runtimes": [], "paths": ["/srv/keys"], "binds": ["/home/ci"],
+	p, err := protecting(`{"capabilities": ["cap_sys_time"], "runtimes": [], "paths": ["/srv/keys"], "binds": ["/srv/app", "/home/ci/**", "/home/ci/work", "/srv/app/**"],
 		"security-options": "allow", "except": {"a.io/agent": ["privileged", "paths"]}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := defaultProtect()
 	want.Capabilities, want.Runtimes, want.SecurityOptions = []string{"cap_sys_time"}, []string{}, Allow
-	want.Paths, want.Binds = []string{"/srv/keys"}, []string{"/home/ci"}
+	want.Paths, want.Binds = []string{"/srv/keys"}, []string{"/srv/app", "/home/ci/**", "/home/ci/work", "/srv/app/**"}
 	want.Except = map[string][]Setting{"a.io/agent": {SettingPrivileged, SettingPaths}}
 	if diff := cmp.Diff(want, p.Protect); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -60,6 +60,13 @@ func TestProtectErrors(t *testing.T) {
 		`{"runtimes": ["runc", ""]}`:           `protect/runtimes: "": want the name of a runtime`,
 		`{"paths": ["srv"]}`:                   `protect/paths: "srv": want a full path`,
 		`{"binds": ["/srv/../etc"]}`:           `protect/binds: "/srv/../etc": want a full path`,
+		`{"binds": ["/srv/../etc/**"]}`:        `protect/binds: "/srv/../etc/**": want a full path`,
+		`{"binds": ["/**"]}`:                   `protect/binds: "/**": want a full path`,
+		`{"binds": ["/"]}`:                     `protect/binds: "/": want a full path`,
+		`{"binds": ["/srv/*/data"]}`:           `protect/binds: "/srv/*/data": want a full path`,
+		`{"binds": ["/srv/**/**"]}`:            `protect/binds: "/srv/**/**": want a full path`,
+		`{"binds": ["/srv/a/b", "/srv/a"]}`:    `policy.json:2:23: protect/binds: "/srv/a/b": whoever has /srv/a can put something else there; list /srv/a/** in its place`,
+		`{"binds": ["/srv/a", "/srv/a/b/**"]}`: `protect/binds: "/srv/a/b/**": whoever has /srv/a can`,
 		`{"except": {"agent": []}}`:            `write "docker.io/library/agent"`,
 		`{"except": {"a.io/x": ["path"]}}`:     `policy.json:2:35: protect/except/a.io/x: "path" is no setting of protect: the settings are privileged, host-namespaces, devices, capabilities, runtimes, security-options, paths, binds, exec-privileged`,
 		`{"except": {"a.io/x": ["except"]}}`:   `"except" is no setting`,
