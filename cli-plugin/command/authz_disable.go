@@ -66,7 +66,11 @@ func runAuthzDisable(ctx context.Context, dockerCLI command.Cli, opts disableOpt
 		return errors.New("daemon.json and the policy are root's: run it with sudo")
 	}
 	if !opts.yes {
-		if err := ask(ctx, dockerCLI, "From then on this engine runs anything. Take it back? [yes/no] ", "yes"); err != nil {
+		question := "From then on this engine runs anything. Take it back? [yes/no] "
+		if journal.Refused || journal.Said {
+			question = "Take it back? [yes/no] "
+		}
+		if err := ask(ctx, dockerCLI, question, "yes"); err != nil {
 			return err
 		}
 	}
@@ -75,8 +79,11 @@ func runAuthzDisable(ctx context.Context, dockerCLI command.Cli, opts disableOpt
 		return fmt.Errorf("disabling: %w", err)
 	}
 	said := "This engine runs anything again: docker-stig-authz refuses nothing. Approvals of containers were kept."
-	if journal.Refused { // it was the guard alone that came
+	switch {
+	case journal.Refused: // it was the guard alone that came
 		said = "This engine asks docker-stig-authz as it did before that enable."
+	case journal.Said:
+		said = "This engine goes on asking docker-stig-authz: its files said so before that enable. To end that, take docker-stig-authz out of daemon.json and reload the engine."
 	}
 	_, err = fmt.Fprintln(dockerCLI.Out(), said)
 	return err

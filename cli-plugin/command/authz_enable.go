@@ -163,6 +163,8 @@ func (o enableOptions) wantsGuard(look enforce.Look, s enforce.Switch) (bool, er
 	}
 	sockets := strings.Join(look.HTTP2, ", ")
 	switch {
+	case o.guard && len(look.Unguarded()) > 0:
+		return false, exit(exitNo, "refused: the guard stands before the public socket alone, and the engine is told to serve on %s as well: take that out of -H and hosts, and restart the engine", strings.Join(look.Unguarded(), ", "))
 	case o.guard:
 		if err := enforce.GuardFits(look.Dockerd, s.Init); err != nil {
 			return false, exit(exitNo, "refused: %v", err)

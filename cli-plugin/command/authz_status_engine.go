@@ -79,18 +79,31 @@ func (s status) running() []enforce.Judged {
 
 func (s status) engineParagraphs() []paragraph {
 	head := paragraph{title: s.sentence()}
+	said := len(s.engine.found.Gaps)+len(s.engine.found.Unknown) > 0 // the first, in the title
 	for _, list := range []struct {
 		label string
 		gaps  []enforce.Gap
 	}{{"Missing", s.engine.found.Gaps}, {"Unknown", s.engine.found.Unknown}, {"Note", s.engine.found.Notes}} {
 		for _, gap := range list.gaps {
-			head.add(list.label, "%s", gap.What)
-			if gap.Next != "" {
-				head.add("", "-> %s", gap.Next)
-			}
+			head.addGap(list.label, gap, said)
+			said = false
 		}
 	}
 	return []paragraph{head, s.containers()}
+}
+
+// addGap tells of a gap. Of one that the title names it adds what is behind it,
+// and what to do.
+func (p *paragraph) addGap(label string, gap enforce.Gap, titled bool) {
+	rows := [][2]string{{label, gap.What}, {"", gap.Detail}, {"", "-> " + gap.Next}}
+	if titled {
+		rows = [][2]string{{"Cause", gap.Detail}, {"Next", gap.Next}}
+	}
+	for _, row := range rows {
+		if strings.TrimPrefix(row[1], "-> ") != "" {
+			p.add(row[0], "%s", row[1])
+		}
+	}
 }
 
 // containers tells what becomes of those that exist.

@@ -10,9 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
-	"time"
 )
 
 // maxAnswer bounds what is read of one answer.
@@ -39,11 +40,32 @@ func call(ctx context.Context, socket, method, path, body string) (int, []byte, 
 	req.Header.Set("User-Agent", "docker-stig")
 	resp, err := over(socket).Do(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, cause(err)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return resp.StatusCode, raw, err
+}
+
+// errNoAnswer says that somebody is there who says nothing.
+var errNoAnswer = errors.New("no answer in time")
+
+// cause is what went wrong with a connection, without the addresses that the
+// libraries put in front of it: the caller says whom it asked.
+func cause(err error) error {
+	if isTimeout(err) {
+		return errNoAnswer
+	}
+	if asked := new(url.Error); errors.As(err, &asked) {
+		err = asked.Err
+	}
+	if reached := new(net.OpError); errors.As(err, &reached) {
+		err = reached.Err
+	}
+	if called := new(os.SyscallError); errors.As(err, &called) {
+		err = called.Err
+	}
+	return err
 }
 
 // The probe is a create that no engine carries out, because it says neither
@@ -97,11 +119,24 @@ func Answers(ctx context.Context, socket string) error {
 	return nil
 }
 
+// A Silent error says that docker-stig-authz does not answer.
+type Silent struct{ Err error }
+
+func (e *Silent) Error() string { return fmt.Sprintf("%s (%s); %s", e.what(), e.detail(), e.next()) }
+
+func (e *Silent) Unwrap() error { return e.Err }
+
+func (*Silent) what() string     { return "docker-stig-authz does not answer" }
+func (e *Silent) detail() string { return fmt.Sprintf("%s: %v", pluginSocket, e.Err) }
+func (*Silent) next() string {
+	return "start it: systemctl enable --now docker-stig-authz.socket"
+}
+
 // ask puts one authorization question to the plugin itself.
 func ask(ctx context.Context, socket, question string) (bool, error) {
 	status, raw, err := call(ctx, socket, http.MethodPost, "/AuthZPlugin.AuthZReq", question)
 	if err != nil {
-		return false, fmt.Errorf("docker-stig-authz does not answer: start it (systemctl enable --now docker-stig-authz.socket) (%w)", err)
+		return false, &Silent{err}
 	}
 	var verdict struct{ Allow *bool }
 	if err := json.Unmarshal(raw, &verdict); err != nil || status != http.StatusOK || verdict.Allow == nil && bytes.Contains(raw, []byte(`"Err"`)) {
@@ -127,7 +162,7 @@ func Prove(ctx context.Context, socket string) error {
 func present(ctx context.Context, socket string) error {
 	status, raw, err := call(ctx, socket, http.MethodPost, "/Plugin.Activate", "")
 	if err != nil {
-		return fmt.Errorf("docker-stig-authz does not answer: start it (systemctl enable --now docker-stig-authz.socket) (%w)", err)
+		return &Silent{err}
 	}
 	var manifest struct{ Implements []string }
 	if err := json.Unmarshal(raw, &manifest); err != nil || status != http.StatusOK || !slices.Contains(manifest.Implements, "authz") {
@@ -158,24 +193,22 @@ func Enforces(ctx context.Context, socket string) (bool, error) {
 func SpeaksHTTP2(ctx context.Context, socket string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	conn, err := dial(ctx, "unix", socket)
 	if err != nil {
-		return false, err
+		return false, cause(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
-		return false, err
-	}
 	// The preface, and the client's own empty SETTINGS (RFC 9113, 3.4).
-	if _, err := conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")); err != nil {
-		return false, nil //nolint:nilerr // closed on us: it is not spoken
+	_, err = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	var kinds [2]byte
+	for i := 0; i < len(kinds) && err == nil; i++ {
+		kinds[i], err = frame(conn)
 	}
-	settings, err := frame(conn)
-	if err != nil || settings != frameSettings {
-		return false, nil //nolint:nilerr // HTTP/1.1, or nothing
+	if isTimeout(err) {
+		return false, errNoAnswer
 	}
-	second, err := frame(conn)
-	return err == nil && second != frameGoAway, nil
+	// An error else: closed on us, or HTTP/1.1.
+	return err == nil && kinds[0] == frameSettings && kinds[1] != frameGoAway, nil
 }
 
 // Kinds of frames (RFC 9113, 6).

@@ -1,12 +1,15 @@
 package enforce
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // serve answers on a unix socket.
@@ -97,6 +100,37 @@ func TestRefuses(t *testing.T) {
 				t.Error("what was made is still there")
 			}
 		})
+	}
+}
+
+// Who says nothing in time has not said that it does not speak it.
+func TestSpeaksHTTP2Slowly(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if speaks, err := SpeaksHTTP2(ctx, path); speaks || !errors.Is(err, errNoAnswer) {
+		t.Errorf("got %t, %v", speaks, err)
+	}
+}
+
+// A person is told once what is wrong, by names that they know.
+func TestSilentIsShort(t *testing.T) {
+	t.Parallel()
+	err := Prove(t.Context(), filepath.Join(t.TempDir(), "nobody"))
+	want := "docker-stig-authz does not answer (/run/docker/plugins/docker-stig-authz.sock: no such file or directory); start it: systemctl enable --now docker-stig-authz.socket"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	l := good(t)
+	l.PluginErr = err
+	if gap := l.Find().Gaps[0]; gap.What != "docker-stig-authz does not answer" || gap.Detail == "" {
+		t.Errorf("%+v", gap)
 	}
 }
 

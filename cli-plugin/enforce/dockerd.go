@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxConfig bounds daemon.json and what /proc tells of a process.
-const maxConfig = 4 << 20 // bytes; a daemon.json is some KiB
+const (
+	// maxConfig bounds daemon.json and what /proc tells of a process.
+	maxConfig = 4 << 20 // bytes; a daemon.json is some KiB
+	// maxPolicy bounds a policy, as those who read it do.
+	maxPolicy = 32 << 20 // bytes
+)
 
 // ErrRemote says that the files of the engine's host cannot be seen from here.
 var ErrRemote = errors.New("this connection does not lead to an engine on this machine: run it on the engine's own host, with the engine's own socket")
@@ -29,6 +34,7 @@ type Dockerd struct {
 	Args       []string
 	ConfigFile string // its daemon.json
 	Config     []byte // nil: there is none
+	ConfigErr  error  // it is there, and what it says cannot be told
 	Managed    bool   // systemd runs it, as docker.service
 }
 
@@ -46,7 +52,7 @@ func FindDockerd(ctx context.Context, address string, init *Systemd) (*Dockerd, 
 	}
 	peer, err := peerOf(ctx, socket)
 	if err != nil {
-		return nil, fmt.Errorf("the engine does not answer on %s: start it, and run this as root (%w)", socket, err)
+		return nil, fmt.Errorf("the engine does not answer on %s: start it, and run this as root (%w)", socket, cause(err))
 	}
 	switch {
 	case runs(peer, "dockerd"):
@@ -57,7 +63,7 @@ func FindDockerd(ctx context.Context, address string, init *Systemd) (*Dockerd, 
 		return nil, fmt.Errorf("cannot tell which process is the engine behind %s: %w", socket, ErrRemote)
 	}
 	d.Managed = unit == d.PID
-	raw, err := readBounded(fmt.Sprintf("/proc/%d/cmdline", d.PID))
+	raw, err := readBounded(fmt.Sprintf("/proc/%d/cmdline", d.PID), maxConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +87,25 @@ func (d *Dockerd) readConfig() error {
 	if (theirErr == nil) != (ourErr == nil) || theirErr == nil && !os.SameFile(theirs, ours) {
 		return fmt.Errorf("the engine sees another %s than this program: %w", filepath.Dir(d.ConfigFile), ErrRemote)
 	}
-	raw, err := readBounded(d.ConfigFile)
+	raw, err := readBounded(d.ConfigFile, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading the engine's configuration: %w", err)
 	}
-	d.Config = raw
+	d.Config, d.ConfigErr = raw, plainConfig(raw)
 	return nil
+}
+
+// plainConfig wants a daemon.json that this program reads as the engine does.
+// Newer engines read more: one that begins with a byte order mark.
+func plainConfig(raw []byte) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil
+	}
+	_, err := daemonConfig(raw)
+	return err
 }
 
 // view is a path as the engine sees it.
@@ -98,13 +114,32 @@ func (d *Dockerd) view(path string) string { return fmt.Sprintf("/proc/%d/root%s
 // PluginSocket is where the engine finds the plugin, as seen from here.
 func (d *Dockerd) PluginSocket() string { return d.view(pluginSocket) }
 
-// Hosts are the addresses that the engine was told to listen on.
+// Hosts are the addresses that the engine is told to listen on when it starts.
+// One without a scheme is TCP.
 func (d *Dockerd) Hosts() []string {
-	hosts := append(flagValues(d.Args, "host", "H"), d.list("hosts")...)
+	var hosts []string
+	for _, host := range append(flagValues(d.Args, "host", "H"), d.list("hosts")...) {
+		if !strings.Contains(host, "://") {
+			host = "tcp://" + host
+		}
+		hosts = append(hosts, host)
+	}
 	if len(hosts) == 0 {
 		return []string{defaultEngine}
 	}
 	return hosts
+}
+
+// portOf is the port of a TCP host that the engine was told.
+func (d *Dockerd) portOf(host string) string {
+	address, _, _ := strings.Cut(strings.TrimPrefix(host, "tcp://"), "/")
+	if _, port, err := net.SplitHostPort(address); err == nil {
+		return port
+	}
+	if d.VerifiesTLS() {
+		return "2376"
+	}
+	return "2375"
 }
 
 // VerifiesTLS reports whether who connects over TCP has to show a certificate.
@@ -144,19 +179,35 @@ func flagValues(args []string, long, short string) []string {
 	var values []string
 	for i, arg := range args {
 		value, ok := strings.CutPrefix(arg, "--"+long+"=")
-		if !ok && short != "" && !strings.HasPrefix(arg, "--") {
-			value, ok = strings.CutPrefix(arg, "-"+short)
-			value = strings.TrimPrefix(value, "=")
-			ok = ok && value != ""
+		if bundle, dashed := strings.CutPrefix(arg, "-"); dashed && short != "" && !strings.HasPrefix(bundle, "-") {
+			value, ok = bundled(bundle, short)
 		}
-		if !ok && (arg == "--"+long || short != "" && arg == "-"+short) && i+1 < len(args) {
-			value, ok = args[i+1], true
+		if ok = ok || arg == "--"+long; !ok {
+			continue
 		}
-		if ok {
+		if value == "" || arg == "--"+long { // it is the next
+			value = last(args[i+1:min(i+2, len(args))], "")
+		}
+		if value != "" {
 			values = append(values, value)
 		}
 	}
 	return values
+}
+
+// bundled finds a short flag among several behind one dash, and what stands
+// behind it.
+func bundled(bundle, short string) (value string, found bool) {
+	const booleans = "Dvh" // dockerd's --debug, --version and --help; all others take the rest
+	for at, letter := range bundle {
+		if string(letter) == short {
+			return strings.TrimPrefix(bundle[at+1:], "="), true
+		}
+		if !strings.ContainsRune(booleans, letter) {
+			return "", false
+		}
+	}
+	return "", false
 }
 
 func boolFlag(args []string, name string) (on, told bool) {
@@ -206,15 +257,15 @@ func runs(pid int, program string) bool {
 	return err == nil && strings.TrimSuffix(filepath.Base(path), " (deleted)") == program
 }
 
-func readBounded(path string) ([]byte, error) {
+func readBounded(path string, most int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	raw, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
-	if err == nil && len(raw) > maxConfig {
-		return nil, fmt.Errorf("%s has more than %d MiB: is it the right file?", path, maxConfig>>20)
+	raw, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && int64(len(raw)) > most {
+		return nil, fmt.Errorf("%s has more than %d MiB: is it the right file?", path, most>>20)
 	}
 	return raw, err
 }

@@ -31,8 +31,8 @@ func (s Switch) Enable(ctx context.Context, p Plan, o Options) error {
 			return fmt.Errorf("recording the containers that may run: %w", err)
 		}
 	}
-	if err := s.Folder.write(p.Journal); err != nil {
-		return fmt.Errorf("keeping the originals: %w", err)
+	if err := s.Folder.keep(p.Journal); err != nil {
+		return err
 	}
 	k, err := startKeeper(ctx, s.Folder, o.Keeper[0], o.Keeper[1:])
 	if err != nil {
@@ -48,10 +48,21 @@ func (s Switch) Enable(ctx context.Context, p Plan, o Options) error {
 		err = s.Folder.write(done)
 	}
 	if err == nil {
-		return k.keep()
+		unlock() // should the keeper be taking back just now, it wants the lock
+		err = k.keep()
 	}
-	return s.giveUp(ctx, k, unlock, err)
+	if err == nil {
+		return nil
+	}
+	err = s.giveUp(ctx, k, unlock, err)
+	if p.Journal.Said {
+		err = fmt.Errorf("%w; the files named docker-stig-authz before this, and the engine may have read them now: %s", err, sayNoMore)
+	}
+	return err
 }
+
+// sayNoMore is how an engine is kept from asking that was told to by others.
+const sayNoMore = "to keep it from asking, take docker-stig-authz out of daemon.json and reload the engine"
 
 // confirm asks the person, while the keeper counts.
 func confirm(ctx context.Context, k *keeper, o Options) error {
@@ -74,7 +85,7 @@ func (s Switch) giveUp(ctx context.Context, k *keeper, unlock func(), why error)
 		err = s.takeBackAlone(context.WithoutCancel(ctx))
 	}
 	if err != nil {
-		return fmt.Errorf("%w; and %w: run docker stig authz disable, which tries again", why, err)
+		return fmt.Errorf("%w; and %w; all else is as it was: run docker stig authz disable, which tries again", why, err)
 	}
 	return fmt.Errorf("%w; everything was taken back", why)
 }

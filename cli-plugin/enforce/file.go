@@ -32,7 +32,17 @@ type File struct {
 	Existed       bool
 	Mode          fs.FileMode
 	UID, GID      int
-	Before, After []byte
+	Before, After []byte `json:"-"` // beside the journal, as a person can put them back
+
+	BeforeSum, AfterSum string // SHA-256 of the bytes, in a journal
+}
+
+// most is how large a file of a kind may be, in bytes.
+func (k Kind) most() int64 {
+	if k == PolicyFile {
+		return maxPolicy
+	}
+	return maxConfig
 }
 
 // newFile notes a file as it is. Behind a symlink it is the file that is
@@ -54,7 +64,7 @@ func newFile(kind Kind, path string) (File, error) {
 		return f, fmt.Errorf("%s is no regular file: see to it first", path)
 	}
 	f.Existed, f.Mode, f.UID, f.GID = true, info.Mode().Perm(), int(stat.Uid), int(stat.Gid)
-	f.Before, err = readBounded(path)
+	f.Before, err = readBounded(path, kind.most())
 	return f, err
 }
 

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,7 +153,7 @@ func TestJournal(t *testing.T) {
 	if err := folder.write(j); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"journal.json", "daemon.json.original", "policy.json.original"} {
+	for _, name := range []string{"journal.json", "daemon.json.original", "daemon.json.enabled", "policy.original", "policy.enabled"} {
 		info, err := os.Stat(folder.path(name))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info, err)
@@ -174,6 +175,45 @@ func TestJournal(t *testing.T) {
 	write(t, folder.path("journal.json"), `{"Version": 99}`)
 	if _, err := folder.Read(); err == nil {
 		t.Error("a journal of another version was read")
+	}
+}
+
+// A policy may have 32 MiB, and has to come back whatever its size.
+func TestJournalOfALargePolicy(t *testing.T) {
+	t.Parallel()
+	folder := FolderIn(t.TempDir())
+	before := bytes.Repeat([]byte("// a comment of the site\n"), 24<<20/25)
+	j := Journal{Version: journalVersion, Files: []File{{Path: "/etc/docker-stig/policy.json", Kind: PolicyFile, Existed: true, Before: before, After: append(before, "// more\n"...)}}}
+	if err := os.MkdirAll(string(folder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := folder.keep(j); err != nil {
+		t.Fatal(err)
+	}
+	again, err := folder.Read()
+	if err != nil || !bytes.Equal(again.Files[0].Before, before) || !bytes.Equal(again.Files[0].After, j.Files[0].After) {
+		t.Errorf("neither keeper nor disable can take it back: %v", err)
+	}
+}
+
+// What cannot be taken back by is told before anything is changed.
+func TestJournalThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	folder := FolderIn(t.TempDir())
+	_, _, j := planned(t, "{}", false)
+	if err := folder.keep(j); err != nil {
+		t.Fatal(err)
+	}
+	write(t, folder.path("daemon.json.original"), "{ }")
+	if _, err := folder.Read(); err == nil || !strings.Contains(err.Error(), "is not what was kept there") {
+		t.Errorf("an original that was changed: %v", err)
+	}
+	j.Files[0].Before = make([]byte, maxPolicy+1)
+	if err := folder.keep(j); err == nil {
+		t.Error("a journal that nobody can read was kept")
+	}
+	if left, err := os.ReadDir(string(folder)); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 // A Gap is something that keeps an engine from enforcing, or that somebody
 // should know, and what to do about it.
 type Gap struct {
-	What string
-	Next string
+	What   string
+	Detail string `json:",omitempty"`
+	Next   string
 }
 
 // A Finding is what a Look amounts to.
@@ -29,10 +30,10 @@ type Finding struct {
 // Enforced reports whether nothing is missing, and nothing left open.
 func (f Finding) Enforced() bool { return len(f.Gaps)+len(f.Unknown) == 0 }
 
-func (f *Finding) gap(what, next string)  { f.Gaps = append(f.Gaps, Gap{what, next}) }
-func (f *Finding) note(what, next string) { f.Notes = append(f.Notes, Gap{what, next}) }
+func (f *Finding) gap(what, next string)  { f.Gaps = append(f.Gaps, Gap{What: what, Next: next}) }
+func (f *Finding) note(what, next string) { f.Notes = append(f.Notes, Gap{What: what, Next: next}) }
 func (f *Finding) unknown(err error, next string) {
-	f.Unknown = append(f.Unknown, Gap{err.Error(), next})
+	f.Unknown = append(f.Unknown, Gap{What: err.Error(), Next: next})
 }
 
 const (
@@ -46,6 +47,7 @@ func (l Look) Find() Finding {
 	l.journal(&f)
 	l.policy(&f)
 	l.plugin(&f)
+	l.inForce(&f)
 	l.listeners(&f)
 	if l.InfoErr != nil {
 		f.unknown(l.InfoErr, "see whether the engine runs, and whether you may use its socket")
@@ -97,14 +99,15 @@ func Scopes(p *policy.Policy) int {
 // plugin compares what the engine does with what its files say: GET /info
 // tells only what was in force when it started.
 func (l Look) plugin(f *Finding) {
-	if l.RefusesErr != nil {
+	if l.RefusesErr != nil && l.InfoErr == nil { // else it is told already
 		f.unknown(l.RefusesErr, "see whether the engine runs, and whether you may use its socket")
 	}
 	if l.DockerdErr != nil {
 		f.unknown(l.DockerdErr, "run it as root on the engine's own host")
 	}
-	if l.PluginErr != nil {
-		f.gap(l.PluginErr.Error(), "until it answers, an engine that is told of it denies everything")
+	l.silent(f)
+	if l.Dockerd != nil && l.Dockerd.ConfigErr != nil {
+		f.unknown(l.Dockerd.ConfigErr, "write it as plain JSON, in UTF-8 and without a byte order mark")
 	}
 	for _, err := range []error{l.FolderErr, l.OtherEngine()} {
 		if err != nil {
@@ -125,10 +128,26 @@ func (l Look) plugin(f *Finding) {
 	}
 }
 
+// silent tells of a plugin that does not do its part.
+func (l Look) silent(f *Finding) {
+	const denied = "until it answers, an engine that is told of it denies everything"
+	if away := new(Silent); errors.As(l.PluginErr, &away) {
+		f.Gaps = append(f.Gaps, Gap{What: away.what(), Detail: away.detail(), Next: away.next() + "; " + denied})
+		return
+	}
+	if l.PluginErr != nil {
+		f.gap(l.PluginErr.Error(), denied)
+	}
+}
+
 // listeners are the ways in that the plugin does not see, or not whole.
 func (l Look) listeners(f *Finding) {
 	for _, path := range l.HTTP2 {
-		f.gap(fmt.Sprintf("the engine serves gRPC over HTTP/2 on %s, which authorization never sees (29.2 and later)", path), "docker stig authz enable --guard")
+		next := "docker stig authz enable --guard"
+		if slices.Contains(l.Unguarded(), path) {
+			next = "take it out of -H and hosts: the guard stands before the public socket alone"
+		}
+		f.gap(fmt.Sprintf("the engine serves gRPC over HTTP/2 on %s, which authorization never sees (29.2 and later)", path), next)
 	}
 	if l.HTTP2Err != nil {
 		f.unknown(fmt.Errorf("whether the engine serves HTTP/2: %w", l.HTTP2Err), "")
@@ -136,20 +155,45 @@ func (l Look) listeners(f *Finding) {
 	if l.DockerdErr != nil {
 		return
 	}
-	engine, isVersion := parseVersion(l.Info.ServerVersion)
-	for _, host := range l.Dockerd.Hosts() {
-		address, ok := strings.CutPrefix(host, "tcp://")
+	if l.ListenersErr != nil {
+		f.unknown(l.ListenersErr, "run it as root on the engine's own host")
+	}
+	listens := map[string]bool{}
+	for _, one := range l.Listeners {
 		switch {
-		case !ok:
-		case !l.Dockerd.VerifiesTLS():
-			f.gap(fmt.Sprintf("the engine listens on %s and asks nobody for a certificate", host), "take it out of -H and hosts, or set tlsverify")
-		case len(l.HTTP2) > 0 || isVersion && engine.atLeast(29, 2, 0):
-			f.gap(fmt.Sprintf("the engine listens on %s, where no guard stands", host), "take it out of -H and hosts; reach the engine over SSH (docker context create --docker host=ssh://…)")
+		case one.Err != nil:
+			f.unknown(one.Err, "ask again once the engine has less to do")
+		case one.Network != "tcp":
 		default:
-			if name, _, err := net.SplitHostPort(address); err == nil {
-				f.note(fmt.Sprintf("the engine listens on %s too: whoever has a client certificate for %s is judged as well", host, name), "")
-			}
+			l.overTCP(f, "listens on tcp://"+one.Address, one.Door)
 		}
+		if _, port, err := net.SplitHostPort(one.Address); err == nil {
+			listens[port] = true
+		}
+	}
+	for _, host := range l.Dockerd.Hosts() {
+		if !strings.HasPrefix(host, "tcp://") || listens[l.Dockerd.portOf(host)] {
+			continue
+		}
+		door := Open
+		if l.Dockerd.VerifiesTLS() {
+			door = Certified
+		}
+		l.overTCP(f, "is told to listen on "+host+" when it starts", door)
+	}
+}
+
+// overTCP tells what an engine that listens so means.
+func (l Look) overTCP(f *Finding, does string, door Door) {
+	engine, isVersion := parseVersion(l.Info.ServerVersion)
+	switch {
+	case door == NoAPI:
+	case door != Certified:
+		f.gap(fmt.Sprintf("the engine %s, and asks nobody for a certificate", does), "take it out of -H and hosts (and of docker.socket), or set tlsverify; then restart the engine")
+	case l.EngineHTTP2 || isVersion && engine.atLeast(29, 2, 0):
+		f.gap(fmt.Sprintf("the engine %s, where no guard stands", does), "take it out of -H and hosts; reach the engine over SSH (docker context create --docker host=ssh://…)")
+	default:
+		f.note(fmt.Sprintf("the engine %s too: whoever has a client certificate for it is judged as well", does), "")
 	}
 }
 

@@ -20,7 +20,8 @@ func good(t *testing.T) Look {
 		t.Fatal(err)
 	}
 	return Look{
-		Policy: p, Refuses: true, Info: system.Info{ServerVersion: "29.3.1"},
+		Policy: p, PolicyPath: "/p", PolicySum: "aa", InForce: &Published{Path: "/p", SHA256: "aa", Mode: "enforced"},
+		Refuses: true, Info: system.Info{ServerVersion: "29.3.1"},
 		Dockerd: &Dockerd{Socket: "/x", Args: []string{"dockerd", "-H", "unix:///x"}, ConfigFile: "/d", Config: []byte(`{"authorization-plugins":["docker-stig-authz"]}`)},
 	}
 }
@@ -44,6 +45,22 @@ func TestFind(t *testing.T) {
 		"HTTP/2":                     {spoil: func(l *Look) { l.HTTP2 = []string{"/x"} }, gap: "gRPC over HTTP/2 on /x"},
 		"HTTP/2 unknown":             {spoil: func(l *Look) { l.HTTP2Err = errors.New("silent") }, unknown: "silent"},
 		"TCP":                        {spoil: func(l *Look) { l.Dockerd.Args = append(l.Dockerd.Args, "-H=tcp://:2375") }, gap: "asks nobody for a certificate"},
+		"TCP, without a scheme":      {spoil: func(l *Look) { l.Dockerd.Args = append(l.Dockerd.Args, "-H", "0.0.0.0:2375") }, gap: "asks nobody for a certificate"},
+		"TCP, a port alone":          {spoil: func(l *Look) { l.Dockerd.Args = append(l.Dockerd.Args, "--host=:2375") }, gap: "asks nobody for a certificate"},
+		"TCP, behind other flags":    {spoil: func(l *Look) { l.Dockerd.Args = append(l.Dockerd.Args, "-DH", "tcp://0.0.0.0:2375") }, gap: "asks nobody for a certificate"},
+		"TCP, of no file":            {spoil: func(l *Look) { l.Listeners = []Listener{{Network: "tcp", Address: "[::]:2375", Door: Open}} }, gap: "listens on tcp://[::]:2375"},
+		"TCP, not the API":           {spoil: func(l *Look) { l.Listeners = []Listener{{Network: "tcp", Address: "[::]:2377", Door: NoAPI}} }},
+		"TCP, silent":                {spoil: func(l *Look) { l.Listeners = []Listener{{Network: "tcp", Address: "[::]:1", Err: errNoAnswer}} }, unknown: "no answer"},
+		"listeners unknown":          {spoil: func(l *Look) { l.ListenersErr = errors.New("not permitted") }, unknown: "not permitted"},
+		"daemon.json, not plain":     {spoil: func(l *Look) { l.Dockerd.ConfigErr = plainConfig([]byte("\xef\xbb\xbf{}")) }, unknown: "not JSON"},
+		"policy, not in force":       {spoil: func(l *Look) { l.PolicySum = "bb" }, gap: "reload pending"},
+		"policy, another":            {spoil: func(l *Look) { l.PolicySum, l.PolicyPath = "bb", "/q" }, gap: "by /p"},
+		"policy, the same elsewhere": {spoil: func(l *Look) { l.PolicyPath = "/q" }, noting: "by /p"},
+		"policy, not said":           {spoil: func(l *Look) { l.InForce, l.InForceErr = nil, errNotSaid }, unknown: "does not say"},
+		"HTTP/2 beside the guard": {spoil: func(l *Look) {
+			l.HTTP2 = []string{"/y"}
+			l.Dockerd.Args = append(l.Dockerd.Args, "-H=unix:///y")
+		}, gap: "gRPC over HTTP/2 on /y"},
 		"TCP, with TLS, past guards": {spoil: func(l *Look) { l.Dockerd.Args = append(l.Dockerd.Args, "-Htcp://:2376", "--tlsverify") }, gap: "where no guard stands"},
 		"TCP, with TLS, older": {spoil: func(l *Look) {
 			l.Dockerd.Args = append(l.Dockerd.Args, "--host", "tcp://h:2376", "--tlsverify=true")

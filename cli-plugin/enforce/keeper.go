@@ -26,6 +26,7 @@ const (
 // What the keeper says.
 const (
 	sayReady  = "ready"
+	sayKept   = "kept"
 	sayUndone = "undone"
 	sayFailed = "failed " // and why
 )
@@ -94,16 +95,17 @@ func (k *keeper) say(line string) error {
 	return err
 }
 
-// keep lets things be as they are.
+// keep lets things be as they are, and wants the keeper to have heard it.
 func (k *keeper) keep() error {
-	if err := k.say(sayKeep); err != nil {
-		return fmt.Errorf("the process that would take everything back is gone: %w", err)
-	}
+	err := k.say(sayKeep)
 	_ = k.to.Close()
-	return k.cmd.Wait()
+	if err == nil && k.from.Scan() && k.from.Text() == sayKept {
+		return k.cmd.Wait()
+	}
+	return errKeeperGone
 }
 
-// errKeeperGone says that the keeper ended without a word.
+// errKeeperGone says that the keeper ended without the word that was wanted.
 var errKeeperGone = errors.New("the process that was to take everything back has ended")
 
 // undo has the keeper take everything back, and waits until it has.
@@ -139,9 +141,9 @@ func (s Switch) Keep(ctx context.Context, in io.Reader, out io.Writer) error {
 	if _, err := fmt.Fprintln(out, sayReady); err != nil {
 		return err
 	}
-	kept := s.watch(ctx, lines, command)
-	if kept {
-		return nil
+	if s.watch(ctx, lines, command) {
+		_, err := fmt.Fprintln(out, sayKept)
+		return err
 	}
 	err := s.takeBackAlone(context.WithoutCancel(ctx))
 	said := sayUndone

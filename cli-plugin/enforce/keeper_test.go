@@ -134,6 +134,10 @@ func TestFlags(t *testing.T) {
 	if diff := cmp.Diff([]string{"fd://", "unix:///a", "tcp://b", "tcp://c", "d"}, flagValues(args, "host", "H")); diff != "" {
 		t.Errorf("hosts:\n%s", diff)
 	}
+	bundles := []string{"dockerd", "-DH", "tcp://a", "-DHb", "-vDH=c", "-lH", "-Gx", "-H"}
+	if diff := cmp.Diff([]string{"tcp://a", "b", "c"}, flagValues(bundles, "host", "H")); diff != "" {
+		t.Errorf("bundled hosts:\n%s", diff)
+	}
 	if got := last(flagValues(args, "config-file", ""), ""); got != "/e" {
 		t.Errorf("config file %q", got)
 	}

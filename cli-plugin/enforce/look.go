@@ -39,8 +39,18 @@ type Look struct {
 	RefusesErr error
 	HTTP2      []string // sockets on which authorization can be passed by
 	HTTP2Err   error
+
+	EngineHTTP2  bool // it speaks it, be it behind the guard
+	Listeners    []Listener
+	ListenersErr error
+
+	PolicyPath string
+	PolicySum  string // SHA-256 of its bytes
 	Policy     *policy.Policy
 	PolicyErr  error
+	InForce    *Published // nil: it could not be asked
+	InForceErr error
+
 	Nodes      []string // other managers whose engine did not name the plugin when it started
 	NodesErr   error
 	Journal    *Journal
@@ -54,7 +64,7 @@ func LookAt(ctx context.Context, engine Engine, address, policyPath string, s Sw
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
 	var l Look
-	l.Policy, l.PolicyErr = policy.Load(policyPath)
+	l.readPolicy(policyPath)
 	l.Journal, l.JournalErr = s.Folder.Read()
 	l.Busy = s.Folder.Busy()
 	if result, err := engine.Info(ctx, client.InfoOptions{}); err != nil {
@@ -73,15 +83,49 @@ func LookAt(ctx context.Context, engine Engine, address, policyPath string, s Sw
 	if l.Dockerd, l.DockerdErr = FindDockerd(ctx, address, s.Init); l.DockerdErr == nil {
 		l.PluginErr = present(ctx, l.Dockerd.PluginSocket())
 		l.FolderErr = errors.Join(safeFolder(l.Dockerd.view("/"), filepath.Dir(pluginSocket)), ownFolder(PrivateSocket))
+		l.InForce, l.InForceErr = readInForce(s.Folder.state(), serving(ctx, s.Init, l.Dockerd.PluginSocket()))
+		l.Listeners, l.ListenersErr = l.Dockerd.Listeners(ctx)
 	}
-	for _, path := range l.sockets(socket) {
-		speaks, err := SpeaksHTTP2(ctx, path)
-		if speaks {
+	l.tryHTTP2(ctx, socket)
+	return l
+}
+
+// readPolicy reads the policy and notes which bytes these were.
+func (l *Look) readPolicy(path string) {
+	l.PolicyPath = path
+	raw, err := readBounded(path, maxPolicy)
+	if err != nil {
+		l.PolicyErr = err
+		return
+	}
+	l.PolicySum = sumOf(raw)
+	l.Policy, l.PolicyErr = policy.Parse(path, raw)
+}
+
+// tryHTTP2 tries every unix socket that anybody but root may be led to: all
+// but the private one behind the guard.
+func (l *Look) tryHTTP2(ctx context.Context, public string) {
+	for _, path := range l.sockets(public) {
+		speaks, err := SpeaksHTTP2(ctx, l.Dockerd.reach(path))
+		if err != nil {
+			l.HTTP2Err = errors.Join(l.HTTP2Err, fmt.Errorf("%s: %w", path, err))
+		}
+		l.EngineHTTP2 = l.EngineHTTP2 || speaks
+		if speaks && !sameFile(path, PrivateSocket) {
 			l.HTTP2 = append(l.HTTP2, path)
 		}
-		l.HTTP2Err = errors.Join(l.HTTP2Err, err)
 	}
-	return l
+}
+
+// Unguarded are the sockets that serve HTTP/2 and that the guard would leave
+// as they are: the engine is told to make them itself.
+func (l Look) Unguarded() []string {
+	if l.Dockerd == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(l.HTTP2), func(path string) bool {
+		return sameFile(path, l.Dockerd.Socket) || !slices.Contains(l.Dockerd.Hosts(), "unix://"+path)
+	})
 }
 
 // OtherEngine is an error if the policy has the plugin ask another engine than
@@ -97,16 +141,24 @@ func (l Look) OtherEngine() error {
 	return fmt.Errorf("the policy has docker-stig-authz ask the engine at %s, and this is the one at unix://%s: set \"engine\" in the policy", l.Policy.Engine, l.Dockerd.Socket)
 }
 
-// sockets are those that anybody but root may be led to: all but the private
-// one behind the guard.
+// sockets are the unix sockets of the engine's API, once each.
 func (l Look) sockets(public string) []string {
-	paths := []string{public}
-	if l.Dockerd == nil {
-		return paths
+	var all []string
+	for _, one := range l.Listeners {
+		if one.Network == "unix" && one.Door == Open {
+			all = append(all, one.Address)
+		}
 	}
-	for _, host := range l.Dockerd.Hosts() {
-		path, ok := strings.CutPrefix(host, "unix://")
-		if ok && path != PrivateSocket && !slices.ContainsFunc(paths, func(known string) bool { return sameFile(known, path) }) {
+	if l.Dockerd != nil && l.ListenersErr != nil { // what it was told is the next best
+		for _, host := range l.Dockerd.Hosts() {
+			if path, ok := strings.CutPrefix(host, "unix://"); ok {
+				all = append(all, path)
+			}
+		}
+	}
+	paths := []string{public}
+	for _, path := range all {
+		if !slices.ContainsFunc(paths, func(known string) bool { return sameFile(known, path) }) {
 			paths = append(paths, path)
 		}
 	}

@@ -19,6 +19,10 @@ import (
 // unitDir is where an administrator's own units lie.
 const unitDir = "/etc/systemd/system"
 
+// dropInName sorts behind what systemctl edit writes (override.conf): systemd
+// reads drop-ins by name, and the last to reset ListenStream is heeded.
+const dropInName = "zz-docker-stig-guard.conf"
+
 // dropIn moves docker.socket behind the guard, as the package's
 // docker.socket-guard.conf does. Its folder is root's alone.
 const dropIn = `# Written by docker stig authz enable --guard, and taken away by docker stig
@@ -53,7 +57,10 @@ func Make(d *Dockerd, policyPath string, refuses, guard bool, now time.Time) (Pl
 	}{
 		{PolicyFile, policyPath, true, func(raw []byte) ([]byte, error) { return policyAfter(raw, d, guard) }},
 		{DaemonFile, d.ConfigFile, !d.Configured(), addPlugin},
-		{UnitFile, filepath.Join(unitDir, engineSocket+".d", "docker-stig-guard.conf"), guard, func([]byte) ([]byte, error) { return []byte(dropIn), nil }},
+		{UnitFile, filepath.Join(unitDir, engineSocket+".d", dropInName), guard, func([]byte) ([]byte, error) { return []byte(dropIn), nil }},
+	}
+	if d.ConfigErr != nil {
+		return p, d.ConfigErr
 	}
 	if !d.Configured() && len(d.FlagPlugins()) > 0 {
 		return p, fmt.Errorf("the engine was started with --authorization-plugin %s, and takes no further plugins from daemon.json then: move them there (%q) and restart it", strings.Join(d.FlagPlugins(), ", "), pluginsKey)
@@ -73,7 +80,14 @@ func Make(d *Dockerd, policyPath string, refuses, guard bool, now time.Time) (Pl
 			p.Journal.Files = append(p.Journal.Files, file)
 		}
 	}
+	p.Journal.Said = d.Configured() && enforces(policyPath)
 	return p, nil
+}
+
+// enforces reports whether a policy does already.
+func enforces(path string) bool {
+	p, err := policy.Load(path)
+	return err == nil && p.ContentTrust.Mode == policy.Enforced
 }
 
 // policyAfter is the policy that enforces, and behind a guard asks the engine
@@ -121,6 +135,9 @@ func (p Plan) Text() string {
 // BackText shows what taking a journal back changes.
 func (j *Journal) BackText() string {
 	var b strings.Builder
+	if len(j.Files) == 0 {
+		b.WriteString("It changed no file: they named docker-stig-authz before, and the engine was told to read them.\n")
+	}
 	for _, f := range j.Files {
 		now, err := newFile(f.Kind, f.Path)
 		if err != nil {

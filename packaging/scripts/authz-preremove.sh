@@ -8,7 +8,9 @@
 set -e
 
 plugin=docker-stig-authz
-guarded=/etc/systemd/system/docker.socket.d/docker-stig-guard.conf
+newline='
+'
+guarded=/etc/systemd/system/docker.socket.d/zz-docker-stig-guard.conf
 
 case "$1" in
 remove | deconfigure | 0) ;;
@@ -17,21 +19,37 @@ esac
 
 # uses_plugin prints where an engine is told to ask the plugin: in the
 # configuration file of the usual place, on the command line of an engine that
-# runs, or in a configuration file named there.
+# runs or that its service is to start, or in a configuration file named there.
 uses_plugin() {
 	names_plugin /etc/docker/daemon.json
 	for pid in /proc/[0-9]*; do
 		[ "$(cat "$pid/comm" 2>/dev/null)" = dockerd ] || continue
 		line=$(tr '\000' ' ' <"$pid/cmdline" 2>/dev/null) || continue
-		case "$line" in
-		*--authorization-plugin[=\ ]*"$plugin"*) echo "the command line of dockerd (process ${pid#/proc/})" ;;
-		esac
-		file=$(echo "$line" | sed -n 's/.*--config-file[= ]\([^ ]*\).*/\1/p')
-		case "$file" in
-		'' | /etc/docker/daemon.json) ;;
-		/*) names_plugin "$file" ;;
-		esac
+		told "the command line of dockerd (process ${pid#/proc/})" "$line"
 	done
+	# An engine that is stopped: its service, what was added to that, and the
+	# options that packages pass on.
+	for file in /etc/systemd/system/docker.service /etc/systemd/system/docker.service.d/*.conf \
+		/usr/lib/systemd/system/docker.service /usr/lib/systemd/system/docker.service.d/*.conf \
+		/lib/systemd/system/docker.service /etc/default/docker /etc/sysconfig/docker; do
+		[ -f "$file" ] || continue
+		told "$file" "$(grep -v '^[[:space:]]*[#;]' "$file" | tr -d '"'"'")"
+	done
+}
+
+# told looks into a command line: $1 is where it stands.
+told() {
+	words=$(printf '%s\n' "$2" | tr -s ' \t\\' '\n')
+	case "$words" in
+	*--authorization-plugin[=$newline]*"$plugin"*) echo "$1" ;;
+	esac
+	printf '%s\n' "$words" | sed -n -e '/--config-file$/{' -e n -e p -e '}' -e 's/.*--config-file=//p' |
+		while read -r named; do
+			case "$named" in
+			'' | /etc/docker/daemon.json) ;;
+			/*) names_plugin "$named" ;;
+			esac
+		done
 }
 
 names_plugin() {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -154,7 +155,7 @@ func TestEnableIsTakenBack(t *testing.T) {
 		if err := cmd.Wait(); err == nil {
 			t.Error("it was kept")
 		}
-		contains(t, cmd.Stderr.(*strings.Builder).String(), "nobody confirmed within 2s", "everything was taken back")
+		contains(t, said(cmd), "nobody confirmed within 2s", "everything was taken back")
 		b.healthy(t, before)
 	})
 	t.Run("the command stops before it is confirmed", func(t *testing.T) {
@@ -179,12 +180,102 @@ func TestEnableIsTakenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); err != nil {
-			t.Fatalf("%v\n%s", err, cmd.Stderr)
+			t.Fatalf("%v\n%s", err, said(cmd))
 		}
 		b.awaitEnforced(t)
 		b.stig(t, 0, "authz", "disable", "--yes")
 		b.healthy(t, before)
 	})
+}
+
+// TestEnableOfALargePolicyIsTakenBack, by the keeper and by disable: a policy
+// may have 32 MiB.
+func TestEnableOfALargePolicyIsTakenBack(t *testing.T) {
+	b := newBed(t, testbed.Docker)
+	if err := b.WritePolicy(nil); err != nil {
+		t.Fatal(err)
+	}
+	large := read(t, b.PolicyFile()) + strings.Repeat("// a comment of the site\n", 5<<20/25)
+	if err := os.WriteFile(b.PolicyFile(), []byte(large), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.startPlugin(t)
+	before := b.configure(t)
+	enable := []string{"authz", "enable", "--yes", "--accept-breakage", "--confirm-within"}
+	here, there := terminal(t)
+	defer here.Close()
+	cmd := b.direct(t, there, append(enable, "2s")...)
+	if err := cmd.Wait(); err == nil {
+		t.Error("it was kept")
+	}
+	contains(t, said(cmd), "everything was taken back")
+	b.healthy(t, before)
+	b.stig(t, 0, append(enable, "0")...)
+	b.awaitEnforced(t)
+	b.stig(t, 0, "authz", "disable", "--yes")
+	b.healthy(t, before)
+}
+
+// TestEnableWithoutItsKeeper: what was to take everything back is killed, and
+// then somebody says yes. Without it nothing is kept.
+func TestEnableWithoutItsKeeper(t *testing.T) {
+	b := newBed(t, testbed.Docker)
+	if err := b.WritePolicy(nil); err != nil {
+		t.Fatal(err)
+	}
+	before := b.configure(t)
+	b.startPlugin(t)
+	here, there := terminal(t)
+	defer here.Close()
+	cmd := b.direct(t, there, "authz", "enable", "--yes", "--accept-breakage")
+	await(t, "the question", func() bool { return strings.Contains(said(cmd), "unless you say yes") })
+	keeper := childOf(t, cmd.Process.Pid)
+	if err := syscall.Kill(keeper, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here.WriteString("yes\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("it was kept")
+	}
+	contains(t, said(cmd), "has ended; everything was taken back")
+	b.healthy(t, before)
+}
+
+// childOf is the one child of a process.
+func childOf(t *testing.T, pid int) int {
+	t.Helper()
+	child := 0
+	await(t, "a child", func() bool {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+		for _, list := range lists {
+			raw, _ := os.ReadFile(list)
+			if _, err := fmt.Sscan(string(raw), &child); err == nil {
+				return true
+			}
+		}
+		return false
+	})
+	return child
+}
+
+// TestDisableWhatTheFilesSaidBefore: they named the plugin, and enforced, and
+// the engine had not read them. Enabling changes no file, and disabling none.
+func TestDisableWhatTheFilesSaidBefore(t *testing.T) {
+	b := newBed(t, testbed.Docker)
+	if err := b.WritePolicy(enforcing); err != nil {
+		t.Fatal(err)
+	}
+	b.startPlugin(t)
+	if err := os.WriteFile(b.DaemonJSON(), []byte(`{"authorization-plugins": ["docker-stig-authz"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.stig(t, 0, "authz", "enable", "--yes")
+	out := b.stig(t, 0, "authz", "disable", "--yes")
+	contains(t, out.stdout, "It changed no file", "goes on asking docker-stig-authz", "take docker-stig-authz out of daemon.json")
+	b.stig(t, 0, "authz", "status")
+	b.stig(t, 0, "authz", "enable", "--yes")
 }
 
 // A setup is what the files were, with their modes.
@@ -258,24 +349,47 @@ func (b *bed) pluginSocket() string {
 	return filepath.Join(b.PluginSockets(), "docker-stig-authz.sock")
 }
 
+// A plugin is a docker-stig-authz that runs, with its log.
+type plugin struct {
+	*os.Process
+
+	log string
+}
+
 // startPlugin starts docker-stig-authz; the engine is not told of it.
-func (b *bed) startPlugin(t *testing.T) {
+func (b *bed) startPlugin(t *testing.T) plugin {
 	t.Helper()
-	plugin := exec.CommandContext(t.Context(), filepath.Join(programs, "docker-stig-authz"), "serve",
+	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, "docker-stig-authz"), "serve",
 		"--policy", b.PolicyFile(), "--socket", b.pluginSocket(), "--state", b.variable("STIG_STATE"))
-	plugin.Cancel = func() error { return plugin.Process.Signal(os.Interrupt) }
-	var log strings.Builder
-	plugin.Stderr = &log
-	if err := plugin.Start(); err != nil {
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = plugin.Wait() // the test's context has ended it
+		_ = cmd.Wait() // the test's context has ended it
 		if t.Failed() {
-			t.Logf("docker-stig-authz:\n%s", log.String())
+			t.Logf("docker-stig-authz:\n%s", read(t, log.Name()))
 		}
 	})
 	await(t, "the plugin listens", func() bool { _, err := os.Stat(b.pluginSocket()); return err == nil })
+	return plugin{cmd.Process, log.Name()}
+}
+
+// reload has the plugin read its policy, and waits until it says what came of
+// it.
+func (p plugin) reload(t *testing.T, words string) {
+	t.Helper()
+	before := strings.Count(read(t, p.log), words)
+	if err := p.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	await(t, words, func() bool { return strings.Count(read(t, p.log), words) > before })
 }
 
 // hangingPlugin does all that is wanted of a plugin, until the engine asks: it
@@ -319,7 +433,7 @@ func (b *bed) direct(t *testing.T, stdin *os.File, args ...string) *exec.Cmd {
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, filepath.Join(programs, "docker-stig"), append([]string{"stig"}, args...)...)
 	cmd.Env = append(append(os.Environ(), b.Env()...), b.env...)
-	cmd.Stderr = new(strings.Builder)
+	cmd.Stderr = new(speech)
 	if stdin != nil {
 		cmd.Stdin = stdin
 		defer stdin.Close()
@@ -328,6 +442,27 @@ func (b *bed) direct(t *testing.T, stdin *os.File, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	return cmd
+}
+
+// A speech is what a program says, heard while it speaks.
+type speech struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (s *speech) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = append(s.text, p...)
+	return len(p), nil
+}
+
+// said is what a program of direct has said so far on standard error.
+func said(cmd *exec.Cmd) string {
+	s := cmd.Stderr.(*speech)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.text)
 }
 
 // healthy wants files as they were and an engine that makes containers.

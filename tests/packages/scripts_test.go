@@ -11,7 +11,7 @@ import (
 const (
 	daemon     = "/usr/sbin/docker-stig-authz"
 	policyPath = "/etc/docker-stig/policy.json"
-	guarded    = "/etc/systemd/system/docker.socket.d/docker-stig-guard.conf"
+	guarded    = "/etc/systemd/system/docker.socket.d/zz-docker-stig-guard.conf"
 	systemctls = "/systemctl.log"
 )
 
@@ -216,6 +216,19 @@ func TestRemovalIsRefused(t *testing.T) {
 				"/proc/7/cmdline": "/usr/bin/dockerd\x00-H\x00fd://\x00--authorization-plugin=docker-stig-authz\x00",
 			},
 			where: "the command line of dockerd (process 7)",
+		},
+		"configuration file of an engine that is stopped": {
+			files: map[string]string{
+				"/etc/systemd/system/docker.service.d/site.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd:// \\\n\t--config-file=\"/srv/stopped.json\"\n",
+				"/srv/stopped.json": `{"authorization-plugins": ["docker-stig-authz"]}`,
+			},
+			where: "/srv/stopped.json",
+		},
+		"command line of an engine that is stopped": {
+			files: map[string]string{
+				"/lib/systemd/system/docker.service": "[Service]\nExecStart=/usr/bin/dockerd -H fd:// --authorization-plugin docker-stig-authz\n",
+			},
+			where: "/lib/systemd/system/docker.service",
 		},
 		"configuration file elsewhere": {
 			files: map[string]string{
