@@ -131,8 +131,8 @@ ci: ## Run all that must pass before a change lands
 demo: deps build ## Tell the whole story on a real engine, registry and Notary server
 	tests/demo/demo.sh
 
-bench: ## Run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: ## Run the benchmarks, as root those on real engines too, and print what was reached
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./... | $(GO) run ./tests/bench/table
 
 fuzz: ## Run each fuzz function for FUZZTIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[n++] = $$1 } \
