@@ -134,7 +134,7 @@ func (b *bed) start(t *testing.T, service, socket string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	started := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(pid), "--mount", "--", daemon, service, "--socket", socket}, args...)...)
+	started := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(pid), "--mount", "--", filepath.Join(programs, "docker-stig-authz"), service, "--socket", socket}, args...)...)
 	var log logged
 	started.Stderr = &log
 	if err := started.Start(); err != nil {

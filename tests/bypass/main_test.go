@@ -19,11 +19,8 @@
 package bypass
 
 import (
-	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,33 +29,10 @@ import (
 	"github.com/docker-stig/docker-stig/tests/testbed"
 )
 
-// daemon is the program under test.
-var daemon string
+// programs is the folder with the program under test.
+var programs string
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "stig")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	daemon = filepath.Join(dir, "docker-stig-authz")
-	build := exec.Command("go", "build", "-trimpath", "-o", daemon,
-		"github.com/docker-stig/docker-stig/authz-plugin/cmd/docker-stig-authz")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("building docker-stig-authz: %w\n%s", err, out)
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m, &programs, testbed.AuthzPlugin)) }
 
 // attempts are all of them, in the order in which they run.
 var attempts = slices.Concat(

@@ -24,29 +24,7 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "stig")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	programs = dir
-	build := exec.Command("go", "build", "-trimpath", "-o", dir+"/",
-		"github.com/docker-stig/docker-stig/cli-plugin/cmd/docker-stig",
-		"github.com/docker-stig/docker-stig/authz-plugin/cmd/docker-stig-authz")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("building the programs: %w\n%s", err, out)
-	}
-	return m.Run(), nil
+	os.Exit(testbed.Main(m, &programs, testbed.CLIPlugin, testbed.AuthzPlugin))
 }
 
 // A bed is a testbed with docker stig installed in it.

@@ -18,42 +18,16 @@
 package faults
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/docker-stig/docker-stig/tests/testbed"
 )
 
-// program is what is under test.
-var program string
+// programs is the folder with what is under test.
+var programs string
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "stig")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "docker-stig-authz")
-	build := exec.Command("go", "build", "-trimpath", "-o", program,
-		"github.com/docker-stig/docker-stig/authz-plugin/cmd/docker-stig-authz")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("building docker-stig-authz: %w\n%s", err, out)
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m, &programs, testbed.AuthzPlugin)) }
 
 // faults are all of them, in the order in which they meet an engine.
 var faults = []struct {

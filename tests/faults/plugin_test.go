@@ -112,7 +112,7 @@ func (p *plugin) begin(t *testing.T) {
 	}
 	defer log.Close()
 	p.process = exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`,
-		program, "serve", "--policy", p.policy, "--state", p.state, "--log-file", p.records)
+		filepath.Join(programs, "docker-stig-authz"), "serve", "--policy", p.policy, "--state", p.state, "--log-file", p.records)
 	p.process.Env = append(os.Environ(), "LISTEN_FDS=1", "NOTIFY_SOCKET="+p.says, "GOMEMLIMIT=400MiB", // as the unit has it
 		fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
 	p.process.ExtraFiles = []*os.File{p.socket}
