@@ -16,7 +16,8 @@ import (
 
 // TestFirstRunInspectsNoImage counts what a first docker run costs the engine:
 // an image inspect takes many times as long as all else together. Only an
-// engine whose image IDs do not name the content is asked for it, once.
+// engine whose image IDs do not name the content is asked for it, once for each
+// image.
 func TestFirstRunInspectsNoImage(t *testing.T) {
 	t.Parallel()
 	const inspected = "GET /containers/" + made + "/json"

@@ -26,8 +26,8 @@ type ApprovalOptions struct {
 }
 
 // Approvals keep the approvals of an engine's containers, in memory and in one
-// file each. A file is written after its approval holds, and off the way of
-// requests; if it cannot be written, the approval is forgotten. What another
+// file each. A file is written soon after its approval holds, off the way of
+// requests; what a crash takes before that is judged anew. If it cannot be written, the approval is forgotten. What another
 // process writes meanwhile is found when it is asked for.
 type Approvals struct {
 	opts ApprovalOptions
@@ -38,8 +38,9 @@ type Approvals struct {
 	closed  bool
 	lost    map[string]bool // containers whose approval could not be written
 
-	wake chan struct{}
-	done chan struct{}
+	wake    chan struct{}
+	closing chan struct{} // closed with Approvals
+	done    chan struct{}
 
 	failing bool // only the writer's: whether the last write failed
 }
@@ -50,7 +51,7 @@ func OpenApprovals(opts ApprovalOptions) *Approvals {
 	if opts.Owner == nil {
 		opts.Owner = rootsAlone
 	}
-	s := &Approvals{opts: opts, held: map[string]*Approval{}, pending: map[string]*work{}, lost: map[string]bool{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &Approvals{opts: opts, held: map[string]*Approval{}, pending: map[string]*work{}, lost: map[string]bool{}, wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	s.load()
 	go s.write()
 	return s
@@ -172,6 +173,7 @@ func (s *Approvals) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
+		close(s.closing)
 		close(s.wake)
 	}
 	s.mu.Unlock()

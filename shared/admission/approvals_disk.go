@@ -26,10 +26,18 @@ func (s *Approvals) queue(container string, w *work) {
 	}
 }
 
+// settle is how long what is queued rests before it is written: the engine is
+// about to answer, and a container of docker run --rm may be gone before.
+const settle = 500 * time.Millisecond
+
 // write does what is queued until Approvals are closed and nothing is left.
 func (s *Approvals) write() {
 	defer close(s.done)
 	for range s.wake {
+		select {
+		case <-time.After(settle):
+		case <-s.closing:
+		}
 		s.drain()
 	}
 	s.drain()

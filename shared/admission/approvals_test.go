@@ -188,6 +188,7 @@ func TestFullDisk(t *testing.T) {
 		a := s.approvals()
 		record := func(i int) {
 			must(t, a.Record(s.approval(id(i))))
+			time.Sleep(2 * settle)
 			synctest.Wait() // for the writer
 		}
 		record(0)
@@ -234,6 +235,7 @@ func TestKilledProcess(t *testing.T) {
 	}
 	s := newSite(t)
 	for range 8 {
+		must(t, os.RemoveAll(filepath.Dir(s.file(first))))
 		killed := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledProcess$")
 		killed.Env = append(os.Environ(), "STIG_APPROVE_FOREVER="+s.state)
 		must(t, killed.Start())

@@ -179,6 +179,8 @@ func (e *engines) Image(_ context.Context, name string) (engine.HeldImage, error
 	return engine.HeldImage{}, errors.Join(engine.ErrNotFound, e.broken)
 }
 
+func (e *engines) Known(digest.Digest) (engine.HeldImage, bool) { return engine.HeldImage{}, false }
+
 func (e *engines) Container(_ context.Context, id string) (engine.Container, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

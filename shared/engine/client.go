@@ -45,6 +45,7 @@ type Client struct {
 	now     func() time.Time
 	open    singleflight.Group
 	session atomic.Pointer[session]
+	known   known
 }
 
 // A session is a client that has agreed on an API version.
@@ -141,8 +142,13 @@ func (c *Client) Image(ctx context.Context, name string) (HeldImage, error) {
 	if err != nil {
 		return HeldImage{}, fmt.Errorf("the engine gave %q as an image ID: %w", Clip(image.ID), err)
 	}
-	return HeldImage{ID: id, RepoTags: image.RepoTags, RepoDigests: image.RepoDigests}, nil
+	held := HeldImage{ID: id, RepoTags: image.RepoTags, RepoDigests: image.RepoDigests}
+	c.known.keep(held)
+	return held, nil
 }
+
+// Known gives what Image last gave for an image ID, and asks nobody.
+func (c *Client) Known(id digest.Digest) (HeldImage, bool) { return c.known.find(id) }
 
 // Container finds a container as the engine would.
 func (c *Client) Container(ctx context.Context, name string) (Container, error) {
@@ -301,7 +307,14 @@ func (c *Client) StopContainer(ctx context.Context, id string) error {
 
 // Forget makes the next question ask the engine what it is like: it may be
 // another one now.
-func (c *Client) Forget() { c.session.Swap(nil).end() }
+func (c *Client) Forget() {
+	c.session.Swap(nil).end()
+	c.ForgetImages()
+}
+
+// ForgetImages makes the next question about an image ask the engine: another
+// policy may revoke a digest that was not there when it was asked last.
+func (c *Client) ForgetImages() { c.known.forget() }
 
 // Close lets go of idle connections.
 func (c *Client) Close() error {

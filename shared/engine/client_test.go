@@ -117,7 +117,6 @@ func TestNobodyWaitsForAnAnswerThatIsOld(t *testing.T) {
 	t.Parallel()
 	var clock, infos atomic.Int64
 	release := make(chan struct{})
-	t.Cleanup(func() { close(release) })
 	engine := enginetest.Containerd()
 	engine.Before = func(r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/info") && infos.Add(1) > 1 {
@@ -125,6 +124,7 @@ func TestNobodyWaitsForAnAnswerThatIsOld(t *testing.T) {
 		}
 	}
 	engine.Start(t)
+	t.Cleanup(func() { close(release) }) // before the engine is closed, which waits
 	c := NewClient(engine.URL(), func() time.Time { return time.Unix(clock.Load(), 0) })
 	t.Cleanup(func() { _ = c.Close() })
 	for range 2 {

@@ -29,52 +29,74 @@ func Made(ctx context.Context, e Engine, made Container) ([]Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	content, image, err := contentOf(ctx, e, made, w.IsID)
+	questions := func(image HeldImage, content trust.Content) []trust.Question {
+		if !w.IsID {
+			return []trust.Question{{Ref: w.Named, Content: content}}
+		}
+		return Held(append(image.Names(), asRepository(made.ImageName)...), content)
+	}
+	judged, err := about(ctx, e, made, w.IsID, questions)
 	if err != nil {
 		return nil, err
 	}
-	if !w.IsID {
-		q := trust.Question{Ref: w.Named, Content: content}
-		return []Image{{Name: made.ImageName, ID: made.ImageID, Questions: []trust.Question{q}}}, nil
+	if !w.IsID && judged.Questions[0].Content.Store == trust.ContainerdStore {
+		judged.More = nil // an inspect would tell nothing that counts
 	}
-	questions := Held(append(image.Names(), asRepository(made.ImageName)...), content)
-	return []Image{{Name: made.ImageName, ID: made.ImageID, Questions: questions}}, nil
+	return []Image{judged}, nil
 }
 
 // Contained asks about the content of a container that exists, under any
 // name, and about its image mounts. Its image ID cannot change, so what is
 // judged is what runs.
 func Contained(ctx context.Context, e Engine, c Container) ([]Image, error) {
-	content, image, err := contentOf(ctx, e, c, false)
+	judged, err := about(ctx, e, c, false, func(image HeldImage, content trust.Content) []trust.Question {
+		return Held(image.Names(proposal(c)...), content)
+	})
 	if err != nil {
 		return nil, err
-	}
-	judged := Image{Name: c.ImageName, ID: c.ImageID, Questions: Held(image.Names(proposal(c)...), content)}
-	if content.Store == trust.ContainerdStore {
-		judged.More = otherNames(e, c, content)
 	}
 	mounts, err := Mounted(ctx, e, ImageMounts(c.mounts()))
 	return append([]Image{judged}, mounts...), err
 }
 
-// contentOf describes what a container was made of. Where the image ID alone
-// proves nothing, or its names are wanted, the image is inspected; an image
-// that is gone since has no more than its ID.
-func contentOf(ctx context.Context, e Engine, c Container, names bool) (trust.Content, HeldImage, error) {
+// about asks about what a container was made of. Where the image ID alone
+// proves nothing, or its names are wanted, the image has to be known or is
+// inspected; one that is gone since has no more than its ID. A no that came
+// without an inspect has More to ask.
+func about(ctx context.Context, e Engine, c Container, named bool, questions func(HeldImage, trust.Content) []trust.Question) (Image, error) {
 	if err := c.ImageID.Validate(); err != nil {
-		return trust.Content{}, HeldImage{}, Refuse("no-image", "container %s was not made from an image: what it runs cannot be vouched for", Clip(c.Name))
+		return Image{}, Refuse("no-image", "container %s was not made from an image: what it runs cannot be vouched for", Clip(c.Name))
 	}
 	store, err := e.Store(ctx)
 	if err != nil {
-		return trust.Content{}, HeldImage{}, fmt.Errorf("asking the engine how it stores images: %w", err)
+		return Image{}, fmt.Errorf("asking the engine how it stores images: %w", err)
 	}
-	image := HeldImage{ID: c.ImageID}
-	if names || store != trust.ContainerdStore {
-		if image, err = imageOf(ctx, e, c.ImageID); err != nil {
-			return trust.Content{}, HeldImage{}, err
+	image, inspected := HeldImage{ID: c.ImageID}, false
+	if named || store != trust.ContainerdStore {
+		if image, inspected, err = described(ctx, e, c.ImageID); err != nil {
+			return Image{}, err
 		}
 	}
-	return image.Content(store), image, nil
+	judged := Image{Name: c.ImageName, ID: c.ImageID, Questions: questions(image, image.Content(store))}
+	if !inspected {
+		judged.More = func(ctx context.Context) ([]trust.Question, error) {
+			image, err := imageOf(ctx, e, c.ImageID)
+			if err != nil {
+				return nil, err
+			}
+			return questions(image, image.Content(store)), nil
+		}
+	}
+	return judged, nil
+}
+
+// described gives an image as it is known, or else inspects it.
+func described(ctx context.Context, e Engine, id digest.Digest) (image HeldImage, inspected bool, err error) {
+	if image, ok := e.Known(id); ok {
+		return image, false, nil
+	}
+	image, err = imageOf(ctx, e, id)
+	return image, true, err
 }
 
 func imageOf(ctx context.Context, e Engine, id digest.Digest) (HeldImage, error) {
@@ -98,16 +120,4 @@ func proposal(c Container) []string {
 		return nil
 	}
 	return []string{c.ImageName}
-}
-
-// otherNames asks about the other repositories the engine lists for a
-// container's image.
-func otherNames(e Engine, c Container, content trust.Content) func(context.Context) ([]trust.Question, error) {
-	return func(ctx context.Context) ([]trust.Question, error) {
-		image, err := imageOf(ctx, e, c.ImageID)
-		if err != nil {
-			return nil, err
-		}
-		return Held(image.Names(), content), nil
-	}
 }

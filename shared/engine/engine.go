@@ -27,6 +27,8 @@ type Engine interface {
 	Store(ctx context.Context) (trust.Store, error)
 	// Image finds an image by name, ID or prefix of an ID.
 	Image(ctx context.Context, name string) (HeldImage, error)
+	// Known gives what Image last gave for an image ID, and asks nobody.
+	Known(id digest.Digest) (HeldImage, bool)
 	// Container finds a container as the engine would.
 	Container(ctx context.Context, name string) (Container, error)
 	// ContainerIDs lists all containers, running or not.

@@ -151,6 +151,7 @@ func (l *loader) put(ctx context.Context, f *force) {
 	go f.verifier.Run(ctx)
 	l.served = l.serveMetricsAfter(ctx, l.served, f.Metrics)
 	l.inForce.Store(f)
+	l.engine.ForgetImages()
 	l.publish(f)
 	l.reading.Store(&metrics.Policy{Mode: string(f.settings.Mode), Loaded: time.Now(), OK: true})
 	l.trustChanged()
