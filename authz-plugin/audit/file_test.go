@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/docker-stig/docker-stig/shared/disktest"
 	"github.com/docker-stig/docker-stig/shared/record"
 )
 
@@ -115,11 +114,7 @@ func write(t *testing.T, path string, mode os.FileMode) {
 // and what is written then can be read.
 func TestRealFullDisk(t *testing.T) {
 	t.Parallel()
-	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64k,mode=700"); err != nil {
-		t.Skipf("mounting a small disk takes root: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	disk := disktest.New(t, 64)
 	path := filepath.Join(disk, "authz.log")
 	kept := newFile(path)
 	own := &lines{grew: make(chan struct{}, 10)}
@@ -134,9 +129,7 @@ func TestRealFullDisk(t *testing.T) {
 		t.Fatalf("lost %d of 200, the daemon's log says:\n%s", lost, own)
 	}
 	<-own.grew
-	if err := unix.Mount("", disk, "", unix.MS_REMOUNT, "size=1m"); err != nil {
-		t.Fatal(err)
-	}
+	disktest.Resize(t, disk, 1<<10)
 	last := full
 	last.Image = "after"
 	log.Write(t.Context(), last)

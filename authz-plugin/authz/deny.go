@@ -11,6 +11,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/record"
 	"github.com/docker-stig/docker-stig/shared/stig"
 	"github.com/docker-stig/docker-stig/shared/trust"
 )
@@ -77,7 +78,7 @@ func message(sentences ...string) string {
 			text += " " + strings.TrimRight(sentence, ". \n") + "."
 		}
 	}
-	text = strings.Map(printable, text)
+	text = strings.Map(record.Printable, text) // names come from outside
 	if len(text) <= maxMessage {
 		return text
 	}
@@ -86,16 +87,4 @@ func message(sentences ...string) string {
 		cut--
 	}
 	return text[:cut] + "…"
-}
-
-// printable keeps control characters of outside names off the terminal.
-func printable(r rune) rune {
-	switch {
-	case unicode.IsSpace(r):
-		return ' '
-	case !unicode.IsPrint(r):
-		return '?'
-	default:
-		return r
-	}
 }

@@ -130,12 +130,17 @@ func (s *Settings) admitImages(ctx context.Context, d engineapi.Demand) verdict 
 	}
 	v := accepted(admitted)
 	if d.Host != nil {
-		err = s.Protect.Create(ctx, d.Host, admitted.Repository())
+		err = s.protectCreate(ctx, d, admitted)
 	}
 	if d.Task != nil {
-		err = s.Protect.Service(ctx, *d.Task, admitted.Repository())
+		err = admitted.Protected(func(image reference.Named) error { return s.Protect.Service(ctx, *d.Task, image) })
 	}
 	return unprotected(err, v)
+}
+
+// protectCreate judges a configuration that a container would have.
+func (s *Settings) protectCreate(ctx context.Context, d engineapi.Demand, admitted admission.Admitted) error {
+	return admitted.Protected(func(image reference.Named) error { return s.Protect.Create(ctx, d.Host, image) })
 }
 
 // admitContainer judges a container that exists, and what an update would
@@ -143,7 +148,7 @@ func (s *Settings) admitImages(ctx context.Context, d engineapi.Demand) verdict 
 func (s *Settings) admitContainer(ctx context.Context, d engineapi.Demand) verdict {
 	admitted, err := s.Judge.Container(ctx, *d.Container)
 	if err == nil && d.Host != nil {
-		err = s.Protect.Create(ctx, d.Host, admitted.Repository())
+		err = s.protectCreate(ctx, d, admitted)
 	}
 	if err != nil {
 		v := refused(err)

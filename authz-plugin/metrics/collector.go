@@ -92,15 +92,13 @@ func (c collector) policy(out chan<- prometheus.Metric) {
 }
 
 func (c collector) trust(out chan<- prometheus.Metric) {
-	if c.Memory != nil {
-		m := c.Memory()
-		gauge(out, repositories, float64(m.Repositories))
-		gauge(out, memory, float64(m.Bytes))
-	}
 	if c.Trust == nil {
 		return
 	}
-	for _, s := range byPattern(c.Trust()) {
+	known := c.Trust()
+	gauge(out, repositories, float64(known.Repositories))
+	gauge(out, memory, float64(known.Bytes))
+	for _, s := range byPattern(known.Scopes) {
 		at(out, trustVerified, s.Verified, s.Pattern)
 		at(out, trustRefused, s.RefusedFrom, s.Pattern)
 	}

@@ -31,8 +31,7 @@ type Sources struct {
 	Lost       func() uint64 // records that could not be written
 	Suppressed func() uint64 // denials that were counted and not written
 	Policy     func() Policy
-	Trust      func() []Scope
-	Memory     func() Memory
+	Trust      func() Trust
 	Approvals  func() int // recorded
 	Allowances func() int // in force
 	Sweep      func() Sweep
@@ -45,18 +44,19 @@ type Policy struct {
 	OK     bool      // the last reading succeeded
 }
 
+// Trust is what is known of signed repositories.
+type Trust struct {
+	Scopes       []Scope
+	Repositories int   // kept in memory
+	Bytes        int64 // that they take there
+}
+
 // A Scope is what is known of the repositories under one pattern of the
 // policy.
 type Scope struct {
 	Pattern     string
 	Verified    time.Time // when trust data was last found good
 	RefusedFrom time.Time // the first day from which starts are refused if nothing is renewed; zero: never
-}
-
-// Memory is what trust data takes.
-type Memory struct {
-	Repositories int
-	Bytes        int64
 }
 
 // A Sweep is the last look at what runs.

@@ -28,16 +28,15 @@ func sources() Sources {
 		Lost:       func() uint64 { return 2 },
 		Suppressed: func() uint64 { return 3 },
 		Policy:     func() Policy { return Policy{Mode: "enforced", Loaded: day, OK: true} },
-		Trust: func() []Scope {
-			return []Scope{
+		Trust: func() Trust {
+			return Trust{Repositories: 4, Bytes: 32 << 10, Scopes: []Scope{
 				{Pattern: "dtr.example.com/prod/*", Verified: day, RefusedFrom: day.Add(48 * time.Hour)},
 				{Pattern: "dtr.example.com/prod/*", Verified: day.Add(-time.Hour), RefusedFrom: day.Add(24 * time.Hour)},
 				{Pattern: "dtr.example.com/prod/*"},
 				{Pattern: "never/**", Verified: day},
 				{Pattern: "broken\xff", Verified: day},
-			}
+			}}
 		},
-		Memory:     func() Memory { return Memory{Repositories: 4, Bytes: 32 << 10} },
 		Approvals:  func() int { return 5 },
 		Allowances: func() int { return 1 },
 		Sweep:      func() Sweep { return Sweep{At: day, Refused: 6, OK: true} },
@@ -192,6 +191,27 @@ func TestWithoutSources(t *testing.T) {
 	}
 	if !strings.Contains(body, "docker_stig_build_info") || !strings.Contains(body, "process_resident_memory_bytes") || !strings.Contains(body, "go_goroutines") {
 		t.Errorf("too little:\n%s", body)
+	}
+}
+
+// TestSourcesAreAskedOnce for each answer: some of them have to count.
+func TestSourcesAreAskedOnce(t *testing.T) {
+	t.Parallel()
+	const collections = 3
+	counted := sources()
+	trust, policy, sweep := counted.Trust, counted.Policy, counted.Sweep
+	var asked [3]int
+	counted.Trust = func() Trust { asked[0]++; return trust() }
+	counted.Policy = func() Policy { asked[1]++; return policy() }
+	counted.Sweep = func() Sweep { asked[2]++; return sweep() }
+	m := New(Build{}, counted)
+	for range collections {
+		if _, err := m.registry.Gather(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asked != [3]int{collections, collections, collections} {
+		t.Errorf("trust, policy and sweep were asked %v times, want %d each", asked, collections)
 	}
 }
 

@@ -3,8 +3,11 @@
 // our own words. What is done about a requirement is package rules' business.
 //
 // The guide is DISA's Docker Enterprise 2.x Linux/UNIX STIG, V2R2, in
-// docker-enterprise-2.x.json. Its requirements come with the rules that
-// satisfy them; so far these are the ones about signed content.
+// docker-enterprise-2.x.json, whose rows stand in the guide's own order. Where
+// the guide contradicts itself or is wrong, the row says what we go by.
+//
+// DISA's texts are not in here: ReadXCCDF takes them from the file that DISA
+// publishes (XCCDF 1.1), which the user brings along.
 package benchmark
 
 import (
@@ -28,23 +31,37 @@ type Benchmark struct {
 	Requirements []Requirement `json:"requirements"`
 }
 
+// A Decider says what it takes to answer a requirement.
+type Decider string
+
+// The deciders.
+const (
+	ByProgram Decider = "program" // what can be seen decides
+	BySite    Decider = "site"    // with a value, or a person's answer, from site.yaml
+	ByPerson  Decider = "person"  // a document or an interview; nothing can be seen
+)
+
+// Components lists what a requirement can be about, from the engine outwards.
+func Components() []string { return []string{"engine", "host", "swarm", "ucp", "dtr", "org"} }
+
 // A Requirement is one row of a guide.
 type Requirement struct {
-	StigID    stig.ID           `json:"stigId"`    // "DKER-EE-001770"
-	VulnID    string            `json:"vulnId"`    // "V-235788"
-	RuleID    string            `json:"ruleId"`    // of this release, "SV-235788r960954_rule"
-	OtherIDs  []string          `json:"otherIds"`  // Vuln and Rule IDs of earlier releases
-	Severity  stig.Severity     `json:"severity"`  // in the file, XCCDF's word
-	Component string            `json:"component"` // engine, host, swarm, ucp, dtr or org
-	SRGs      []string          `json:"srgs"`
-	CCIs      []string          `json:"ccis"`
-	CIS       map[string]string `json:"cis"` // CIS Docker Benchmark numbers by its version
-	MKE       string            `json:"mke"` // Mirantis Kubernetes Engine STIG V2R1
-	CheckID   string            `json:"checkId"`
-	FixID     string            `json:"fixId"`
-	Title     string            `json:"title"`
-	Check     string            `json:"check"`
-	Fix       string            `json:"fix"`
+	StigID    stig.ID             `json:"stigId"`    // "DKER-EE-001770"
+	VulnID    string              `json:"vulnId"`    // "V-235788"
+	RuleID    string              `json:"ruleId"`    // of this release, "SV-235788r960954_rule"
+	OtherIDs  []string            `json:"otherIds"`  // Vuln and Rule IDs of earlier releases
+	Severity  stig.Severity       `json:"severity"`  // in the file, XCCDF's word
+	Component string              `json:"component"` // one of Components
+	Decided   Decider             `json:"decided"`
+	SRGs      []string            `json:"srgs"` // the group's own first, then those it satisfies too
+	CCIs      []string            `json:"ccis"`
+	CIS       map[string][]string `json:"cis"` // CIS Docker Benchmark numbers by its version
+	MKE       string              `json:"mke"` // Mirantis Kubernetes Engine STIG V2R1
+	CheckID   string              `json:"checkId"`
+	FixID     string              `json:"fixId"`
+	Title     string              `json:"title"`
+	Check     string              `json:"check"`
+	Fix       string              `json:"fix"`
 }
 
 //go:embed docker-enterprise-2.x.json

@@ -157,7 +157,7 @@ func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	dtrOptions, err := serverOptions(dockerCLI, "DTR", o.dtr, values.DTR)
+	dtrOptions, err := serverOptions(dockerCLI, "DTR", o.dtr, values.DTR.Server)
 	if err != nil {
 		return nil, err
 	}

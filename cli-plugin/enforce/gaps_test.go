@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
 
+	"github.com/docker-stig/docker-stig/shared/record"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
@@ -20,7 +21,7 @@ func good(t *testing.T) Look {
 		t.Fatal(err)
 	}
 	return Look{
-		Policy: p, PolicyPath: "/p", PolicySum: "aa", InForce: &Published{Path: "/p", SHA256: "aa", Mode: "enforced"},
+		Policy: p, PolicyPath: "/p", PolicySum: "aa", InForce: &record.InForce{Path: "/p", SHA256: "aa", Mode: "enforced"},
 		Refuses: true, Info: system.Info{ServerVersion: "29.3.1"},
 		Dockerd: &Dockerd{Socket: "/x", Args: []string{"dockerd", "-H", "unix:///x"}, ConfigFile: "/d", Config: []byte(`{"authorization-plugins":["docker-stig-authz"]}`)},
 	}
@@ -56,7 +57,7 @@ func TestFind(t *testing.T) {
 		"policy, not in force":       {spoil: func(l *Look) { l.PolicySum = "bb" }, gap: "reload pending"},
 		"policy, another":            {spoil: func(l *Look) { l.PolicySum, l.PolicyPath = "bb", "/q" }, gap: "by /p"},
 		"policy, the same elsewhere": {spoil: func(l *Look) { l.PolicyPath = "/q" }, noting: "by /p"},
-		"policy, not said":           {spoil: func(l *Look) { l.InForce, l.InForceErr = nil, errNotSaid }, unknown: "does not say"},
+		"policy, not said":           {spoil: func(l *Look) { l.InForce, l.InForceErr = nil, record.ErrNotSaid }, unknown: "does not say"},
 		"HTTP/2 beside the guard": {spoil: func(l *Look) {
 			l.HTTP2 = []string{"/y"}
 			l.Dockerd.Args = append(l.Dockerd.Args, "-H=unix:///y")

@@ -2,77 +2,23 @@ package enforce
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/docker-stig/docker-stig/shared/record"
 )
 
-// A Published is what docker-stig-authz says of the policy that it goes by, in
-// STATE/in-force.json. The daemon writes it; both spell it out, and share no
-// more than the file.
-type Published struct {
-	Path   string
-	SHA256 string // of the file's bytes; empty: the file had changed while it was read
-	Mode   string
-	Since  time.Time
-	PID    int
-	Start  uint64 // of the process, in clock ticks since the machine's: proc_pid_stat(5), field 22
-}
-
-// maxInForce bounds what the daemon says.
-const maxInForce = 64 << 10 // bytes; most of it is a path
-
-// errNotSaid says that no daemon that lives has said what is in force.
-var errNotSaid = errors.New("docker-stig-authz does not say which policy is in force")
-
-// readInForce reads what the daemon that answers has said. serving is its
-// process, 0 if that is not known.
-func readInForce(state string, serving int) (*Published, error) {
-	path := filepath.Join(state, "in-force.json")
-	raw, err := readBounded(path, maxInForce)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w in %s", errNotSaid, state)
-	}
+// readInForce reads what the daemon that answers has said. pid is its process,
+// 0 if that is not known.
+func readInForce(state string, pid int) (*record.InForce, error) {
+	said, err := record.ReadInForce(state)
 	if err != nil {
-		return nil, fmt.Errorf("reading which policy is in force: %w", err)
+		return nil, err
 	}
-	said := new(Published)
-	if err := json.Unmarshal(raw, said); err != nil {
-		return nil, fmt.Errorf("reading which policy is in force, from %s: %w", path, err)
+	if pid != 0 && pid != said.PID {
+		return nil, fmt.Errorf("%w: process %d said it, and process %d answers the engine", record.ErrNotSaid, said.PID, pid)
 	}
-	if start, err := startOf(said.PID); err != nil || start != said.Start {
-		return nil, fmt.Errorf("%w: who wrote %s has ended", errNotSaid, path)
-	}
-	if serving != 0 && serving != said.PID {
-		return nil, fmt.Errorf("%w: process %d wrote %s, and process %d answers the engine", errNotSaid, said.PID, path, serving)
-	}
-	return said, nil
-}
-
-// startOf is when a process began.
-func startOf(pid int) (uint64, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	return parseStart(string(raw))
-}
-
-// parseStart reads field 22 of a process's stat. Its second, the program's
-// name, may hold anything but ends at the last parenthesis.
-func parseStart(stat string) (uint64, error) {
-	const third, start = 3, 22
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(fields) <= start-third {
-		return 0, errors.New("a process's stat is too short")
-	}
-	return strconv.ParseUint(fields[start-third], 10, 64)
+	return &said, nil
 }
 
 // serving is the daemon that answers on the plugin's socket, 0 if that cannot

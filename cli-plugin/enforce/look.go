@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
+	"github.com/docker-stig/docker-stig/shared/record"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
@@ -48,7 +49,7 @@ type Look struct {
 	PolicySum  string // SHA-256 of its bytes
 	Policy     *policy.Policy
 	PolicyErr  error
-	InForce    *Published // nil: it could not be asked
+	InForce    *record.InForce // nil: it could not be asked
 	InForceErr error
 
 	Nodes      []string // other managers whose engine did not name the plugin when it started

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/dtr"
@@ -19,15 +20,29 @@ import (
 	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
 	"github.com/docker-stig/docker-stig/cli-plugin/site"
 	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 )
 
-// An Engine answers over the engine's API, 1.40 and up.
+// An Engine answers over the engine's API, 1.40 and up: the questions of
+// docker's client that change nothing.
 type Engine interface {
 	Info(ctx context.Context, options client.InfoOptions) (client.SystemInfoResult, error)
+	ServerVersion(ctx context.Context, options client.ServerVersionOptions) (client.ServerVersionResult, error)
 	ContainerList(ctx context.Context, options client.ContainerListOptions) (client.ContainerListResult, error)
+	ContainerInspect(ctx context.Context, container string, options client.ContainerInspectOptions) (client.ContainerInspectResult, error)
+	ContainerTop(ctx context.Context, container string, options client.ContainerTopOptions) (client.ContainerTopResult, error)
+	ExecInspect(ctx context.Context, exec string, options client.ExecInspectOptions) (client.ExecInspectResult, error)
 	ImageList(ctx context.Context, options client.ImageListOptions) (client.ImageListResult, error)
 	ImageInspect(ctx context.Context, image string, options ...client.ImageInspectOption) (client.ImageInspectResult, error)
+	NetworkList(ctx context.Context, options client.NetworkListOptions) (client.NetworkListResult, error)
+	NodeList(ctx context.Context, options client.NodeListOptions) (client.NodeListResult, error)
+	PluginList(ctx context.Context, options client.PluginListOptions) (client.PluginListResult, error)
+	SecretList(ctx context.Context, options client.SecretListOptions) (client.SecretListResult, error)
+	ServiceList(ctx context.Context, options client.ServiceListOptions) (client.ServiceListResult, error)
+	SwarmInspect(ctx context.Context, options client.SwarmInspectOptions) (client.SwarmInspectResult, error)
+	VolumeList(ctx context.Context, options client.VolumeListOptions) (client.VolumeListResult, error)
 }
 
 // A Verifier judges images by the site's policy, signatures only: an image on
@@ -45,13 +60,23 @@ type Host struct {
 	Site     site.Site
 	UCP      *ucp.Client
 	DTR      *dtr.Client
+	Files    Files    // of the engine's host; nil: they cannot be seen from here
+	Programs Programs // of the engine's host; nil: they cannot be run from here
+	Now      func() time.Time
+	// Narrow says which containers are asked about; nil: all.
+	Narrow   func(container.Summary) bool
 	Trust    Verifier
 	Archives []string // image archives brought by hand
 	// Package proves the engine's package: see InstalledPackage and
 	// PackageFile. Its error is a *packages.Refused when the answer is no.
 	Package func(context.Context) (packages.Proof, error)
 
-	listed memo[[]Image] // one pass over the engine's objects serves all rules
+	// One pass over the engine's objects serves all rules.
+	info       memo[system.Info]
+	version    memo[client.ServerVersionResult]
+	listed     memo[[]Image]
+	summary    memo[[]container.Summary]
+	containers memo[[]Container]
 }
 
 // Held is what an engine holds under a name or an ID.
@@ -77,7 +102,7 @@ func Hold(ctx context.Context, engine Engine, name string) (Held, error) {
 	if err != nil {
 		return Held{}, fmt.Errorf("asking the engine for its image store: %w", err)
 	}
-	held := Held{Content: content(image.ID, image.RepoDigests, info)}
+	held := Held{Content: content(image.ID, image.RepoDigests, info.Info)}
 	for _, text := range slices.Concat(image.RepoTags, image.RepoDigests) {
 		named, err := reference.ParseNormalizedNamed(text)
 		if err == nil && !slices.ContainsFunc(held.Names, func(n reference.Named) bool { return n.Name() == named.Name() }) {

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -13,6 +12,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/shared/trust"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 	"github.com/opencontainers/go-digest"
 )
@@ -43,31 +43,28 @@ type Image struct {
 
 // Images lists what the engine holds, one entry a name, in the order of names.
 func (h *Host) Images(ctx context.Context) ([]Image, error) {
-	return h.listed.get(func() ([]Image, error) { return listImages(ctx, h.Engine) })
+	return h.listed.get(func() ([]Image, error) { return h.listImages(ctx) })
 }
 
-func listImages(ctx context.Context, engine Engine) ([]Image, error) {
-	if engine == nil {
-		return nil, errors.New("the engine cannot be asked: name it with --context or DOCKER_HOST")
-	}
-	info, err := engine.Info(ctx, client.InfoOptions{})
+func (h *Host) listImages(ctx context.Context) ([]Image, error) {
+	info, err := h.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking the engine for its image store: %w", err)
+		return nil, err
 	}
-	list, err := engine.ImageList(ctx, client.ImageListOptions{})
+	list, err := h.Engine.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing the engine's images: %w", err)
 	}
-	containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true})
+	containers, err := h.summaries(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the engine's containers: %w", err)
+		return nil, err
 	}
 	var images []Image
 	for _, summary := range list.Items {
 		for _, name := range imageNames(summary.RepoTags, summary.RepoDigests) {
 			image := Image{Name: name, ID: summary.ID, Content: content(summary.ID, summary.RepoDigests, info), Labels: map[string]string{}}
 			maps.Copy(image.Labels, summary.Labels)
-			for _, container := range containers.Items {
+			for _, container := range containers {
 				if container.ImageID != summary.ID {
 					continue
 				}
@@ -111,15 +108,26 @@ func imageNames(tags, digests []string) []reference.Named {
 // Of reports whether the image belongs to a product, by its label or by the
 // last part of its name.
 func (i Image) Of(p Product) bool {
-	for label := range i.Labels {
+	return p.labelled(i.Labels) || i.Name != nil && p.named(i.Name.String())
+}
+
+// labelled reports whether labels are those of the product's own containers.
+func (p Product) labelled(labels map[string]string) bool {
+	for label := range labels {
 		if strings.HasPrefix(label, p.Label) {
 			return true
 		}
 	}
-	if i.Name == nil {
+	return false
+}
+
+// named reports whether an image's name is one of the product's.
+func (p Product) named(image string) bool {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
 		return false
 	}
-	last := path.Base(reference.Path(i.Name))
+	last := path.Base(reference.Path(named))
 	return last == p.Image || strings.HasPrefix(last, p.Image+"-")
 }
 
@@ -132,10 +140,10 @@ func (h *Host) Seen(ctx context.Context, p Product) ([]Image, error) {
 	return slices.DeleteFunc(slices.Clone(images), func(i Image) bool { return !i.Of(p) }), nil
 }
 
-func content(id string, repoDigests []string, info client.SystemInfoResult) trust.Content {
+func content(id string, repoDigests []string, info system.Info) trust.Content {
 	return trust.Content{
 		ID:          digest.Digest(id),
-		Store:       trust.StoreOf(info.Info.Driver, info.Info.DriverStatus),
+		Store:       trust.StoreOf(info.Driver, info.DriverStatus),
 		RepoDigests: repoDigests,
 	}
 }

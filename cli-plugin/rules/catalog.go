@@ -8,11 +8,10 @@ import (
 
 // Catalog lists every rule.
 func Catalog() []Rule {
-	return []Rule{
-		vendorSigned,
-		registryTags,
-		trustEnforced,
-	}
+	return slices.Concat(
+		[]Rule{vendorSigned, registryTags, trustEnforced},
+		isolationRules,
+	)
 }
 
 // For gives the rule that satisfies a requirement.

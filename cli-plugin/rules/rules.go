@@ -24,10 +24,19 @@ type Rule struct {
 	Applies func(ctx context.Context, h *host.Host) (whyNot string, err error)
 	// Check judges the host.
 	Check func(ctx context.Context, h *host.Host) ([]stig.Finding, error)
+	// Steps are those of the guide's check, and what carries out each.
+	Steps []Step
+	// Readings are the places where the guide is read differently, and why.
+	Readings []string
 	// Fix returns the changes that would make Check pass. Nil: a person has
 	// to act, as the requirement's fix text in the benchmark says.
 	Fix func(ctx context.Context, h *host.Host) (Changes, error)
 }
+
+// A Step is one of the guide's check, in our own words. Code names the function
+// of this package or, with its package in front, of another that carries it
+// out: "judgeTag", "packages.Installed".
+type Step struct{ Asks, Code string }
 
 // WhyNot gives the reason why the requirement does not concern the host, "" if
 // it does.

@@ -23,15 +23,62 @@ const DefaultPath = "/etc/docker-stig/site.yaml"
 
 const maxSite = 4 << 20 // bytes; a site's answers to 101 requirements are a few dozen KiB
 
-// A Site is what site.yaml says. The zero Site says nothing.
+// A Site is what site.yaml says. The zero Site says nothing. A nil list was
+// not given, and leaves its requirement Not_Reviewed; an empty one allows
+// nothing.
 type Site struct {
 	// ApprovedKeys are full fingerprints of package signing keys that the
 	// organization approves beside the vendors' (CM-5(3), V-235788).
 	ApprovedKeys []string `yaml:"approved-keys"`
 	// VendorImages are the UCP and DTR images in use, by tag (V-235788).
 	VendorImages []string `yaml:"vendor-images"`
-	UCP          UCP      `yaml:"ucp"`
-	DTR          Server   `yaml:"dtr"`
+	// TrustedCA is a PEM file of the authorities whose certificates UCP and
+	// DTR may show (V-235793, V-235794, V-235828, V-235829, V-235871).
+	TrustedCA  string     `yaml:"trusted-ca"`
+	Containers Containers `yaml:"containers"`
+	Logging    Logging    `yaml:"logging"`
+	Swarm      Swarm      `yaml:"swarm"`
+	UCP        UCP        `yaml:"ucp"`
+	DTR        DTR        `yaml:"dtr"`
+}
+
+// Containers say what the site's security plan (SSP) allows containers.
+type Containers struct {
+	// System says how containers of UCP and DTR are judged: as the guide's
+	// own filters do ("", "guide"), all of them ("judge") or none ("skip").
+	System         string   `yaml:"system"`
+	Capabilities   []string `yaml:"capabilities"` // beyond the default set: "NET_ADMIN"
+	Ports          []string `yaml:"ports"`        // "443/tcp", of one container "web:443/tcp"
+	Devices        []string `yaml:"devices"`      // "/dev/fuse", with its permissions "/dev/fuse:rw"
+	CgroupParents  []string `yaml:"cgroup-parents"`
+	Ulimits        []string `yaml:"ulimits"`         // "nofile=1024:2048"
+	SensitivePaths []string `yaml:"sensitive-paths"` // in place of the guide's list
+}
+
+// Logging is what the site's plan says of the engine's logs.
+type Logging struct {
+	MaxSize string `yaml:"max-size"` // log-opts max-size
+	MaxFile string `yaml:"max-file"` // log-opts max-file
+	Address string `yaml:"address"`  // of the log server that feeds the SIEM
+}
+
+// Swarm is what the site's plan says of the swarm.
+type Swarm struct {
+	NodeCertExpiry string              `yaml:"node-cert-expiry"` // "2160h"
+	Secrets        map[string][]string `yaml:"secrets"`          // secrets that a service has to use
+	// EncryptedByApplication are overlay networks whose applications encrypt
+	// what they send.
+	EncryptedByApplication []string `yaml:"encrypted-by-application"`
+}
+
+// DTR is how DTR is reached, and who may do what there.
+type DTR struct {
+	Server `yaml:",inline"`
+	// Access maps ORG/TEAM to what it may do with repositories:
+	// "prod/web": "read-only". Nil: the site has not said.
+	Access map[string]map[string]string `yaml:"access"`
+	// Members maps ORG/TEAM to its members.
+	Members map[string][]string `yaml:"members"`
 }
 
 // A Server is how UCP or DTR is reached.
@@ -48,6 +95,15 @@ type UCP struct {
 	// RequireSignatureFrom is the site's list of org/team (V-235847). Nil
 	// means that the site has not said; an empty list that it wants none.
 	RequireSignatureFrom []string `yaml:"require-signature-from"`
+	// SessionsPerUser is the plan's cap of logins; nil: the site has not said.
+	SessionsPerUser *int `yaml:"sessions-per-user"`
+	// Grants are the plan's, "SUBJECT ROLE COLLECTION" each.
+	Grants []string `yaml:"grants"`
+	// ClientCertificate is a cert.pem of a client bundle, with the subject
+	// and issuer that the plan wants (RFC 4514).
+	ClientCertificate string `yaml:"client-certificate"`
+	Subject           string `yaml:"subject"`
+	Issuer            string `yaml:"issuer"`
 }
 
 // Load reads the file at path. A file that is not there is an error only if

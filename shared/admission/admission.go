@@ -83,18 +83,47 @@ type Admitted struct {
 	Others     []string      // further images: mounts, or those of a service
 	Approved   bool          // Answer is the one of when the container was made
 	Allowance  *Allowance    // nobody vouched for it, or for one of Others: break-glass
+	refused    error         // why nobody did
 	Configured bool          // the configuration was judged too
 
 	container string // it was judged for
 	mounts    bool
 }
 
-// Repository is the one that vouched, or for which an exception was made.
+// Repository is the one that vouched, whose exceptions from self-protection
+// hold. With break-glass there is none, be it for one image of several: an
+// exception is for content that somebody answers for.
 func (a Admitted) Repository() reference.Named {
+	if a.Allowance != nil {
+		return nil
+	}
+	return a.named()
+}
+
+// named is the repository that the answer is about.
+func (a Admitted) named() reference.Named {
 	if a.Answer.Question.Ref == nil {
 		return nil
 	}
 	return reference.TrimNamed(a.Answer.Question.Ref)
+}
+
+// Protected judges a configuration for the repository that vouched. Where an
+// exception is missing because of break-glass the refusal says so, and is no
+// more final than what was said of the image: an allowance must not make of
+// silence a reason to stop what runs.
+func (a Admitted) Protected(judge func(image reference.Named) error) error {
+	err := judge(a.Repository())
+	no := new(protect.Refusal)
+	if a.Allowance == nil || !errors.As(err, &no) || judge(a.named()) != nil {
+		return err
+	}
+	missed := &protect.Refusal{Setting: no.Setting, Err: no.Err,
+		Text: no.Text + "; protect.except opens nothing for what runs by break-glass, not even under a repository that it names"}
+	if !Conclusive(a.refused) {
+		missed.Err = a.refused
+	}
+	return missed
 }
 
 // Unvouched says that nobody vouches for an image, or that it could not be

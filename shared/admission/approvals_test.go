@@ -17,8 +17,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
+	"github.com/docker-stig/docker-stig/shared/disktest"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
@@ -182,7 +182,7 @@ func TestWhoOnlyLooksRemovesNothing(t *testing.T) {
 // so again when there is room.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	disk, log, now := tinyDisk(t), &records{}, time.Now().UTC()
+	disk, log, now := disktest.New(t, 64), &records{}, time.Now().UTC()
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{tb: t, state: disk, log: log, now: now}
 		a := s.approvals()
@@ -192,7 +192,7 @@ func TestFullDisk(t *testing.T) {
 			synctest.Wait() // for the writer
 		}
 		record(0)
-		fill(t, disk)
+		ballast := disktest.Fill(t, disk)
 		for i := range 5 {
 			record(i)
 		}
@@ -202,7 +202,7 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("approval %d holds: %v", i, ok)
 			}
 		}
-		must(t, os.Remove(filepath.Join(disk, "ballast")))
+		must(t, os.Remove(ballast))
 		record(1)
 		err := a.Close(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "4 approvals are not written") {
@@ -361,32 +361,4 @@ func FuzzApproval(f *testing.F) {
 			t.Errorf("%s, then %s, %v", written, second, err)
 		}
 	})
-}
-
-// tinyDisk is a file system with room for a few approvals.
-func tinyDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("unsupported here: mounting a small disk: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill leaves no room on a disk.
-func fill(t *testing.T, dir string) {
-	t.Helper()
-	file, err := os.Create(filepath.Join(dir, "ballast"))
-	must(t, err)
-	defer file.Close()
-	for {
-		if _, err := file.Write(make([]byte, 4096)); err != nil {
-			return
-		}
-	}
 }

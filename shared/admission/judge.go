@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/docker-stig/docker-stig/shared/engine"
@@ -27,7 +28,7 @@ func (j *Judge) Images(ctx context.Context, images []engine.Image) (Admitted, er
 		}
 		admitted.Others = append(admitted.Others, image.Name)
 		if admitted.Allowance == nil {
-			admitted.Allowance = one.Allowance
+			admitted.Allowance, admitted.refused = one.Allowance, one.refused
 		}
 	}
 	return admitted, nil
@@ -43,11 +44,12 @@ func (j *Judge) image(ctx context.Context, image engine.Image) (Admitted, error)
 	if refusal := new(engine.Refusal); errors.As(err, &refusal) {
 		return Admitted{}, err
 	}
+	unvouched := &Unvouched{Image: image, Err: err}
 	allowance, question, ok := j.allowed(ctx, image, err)
 	if !ok {
-		return Admitted{}, &Unvouched{Image: image, Err: err}
+		return Admitted{}, unvouched
 	}
-	admitted.Allowance, admitted.Answer.Question = &allowance, question
+	admitted.Allowance, admitted.refused, admitted.Answer.Question = &allowance, unvouched, question
 	return admitted, nil
 }
 
@@ -149,7 +151,7 @@ func (j *Judge) contents(ctx context.Context, c engine.Container) (Admitted, err
 	if err != nil {
 		return Admitted{}, err
 	}
-	approved.Allowance = others.Allowance
+	approved.Allowance, approved.refused = others.Allowance, others.refused
 	for _, mount := range mounts {
 		approved.Others = append(approved.Others, mount.Name)
 	}
@@ -178,7 +180,8 @@ func (j *Judge) configured(ctx context.Context, c engine.Container, admitted Adm
 	if j.Protect == nil {
 		return admitted, nil
 	}
-	if err := j.Protect.Container(ctx, c, admitted.Repository()); err != nil {
+	err := admitted.Protected(func(image reference.Named) error { return j.Protect.Container(ctx, c, image) })
+	if err != nil {
 		return Admitted{}, err
 	}
 	admitted.Configured = true

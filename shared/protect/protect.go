@@ -62,13 +62,13 @@ type Lookup interface {
 type Refusal struct {
 	Setting policy.Setting
 	Text    string // what was asked, why not, and what would allow it
-	Err     error  // what kept the host from being looked at; nil: it was
+	Err     error  // what kept it from being found out for good; nil: it was
 }
 
 // Error gives the text.
 func (r *Refusal) Error() string { return r.Text }
 
-// Unwrap gives what kept the host from being looked at.
+// Unwrap gives what kept it from being found out.
 func (r *Refusal) Unwrap() error { return r.Err }
 
 // Inconclusive reports whether it could not be found out what the

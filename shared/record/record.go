@@ -1,7 +1,8 @@
 // Package record is the vocabulary of the authorization plugin's audit: the
 // fields of one decision, how they are called where they are written, and how
 // they are read back. The plugin writes records, `docker stig authz log` reads
-// them, and neither knows more of the other than this.
+// them, and neither knows more of the other than this and an InForce: which
+// policy the plugin goes by, for `docker stig authz status`.
 //
 // A record has the fields of Record and no others. Bodies, environments,
 // headers and query strings reach the plugin and have no field here.

@@ -21,7 +21,7 @@ const (
 // reads a record does this: others may get at a file in between.
 func clean(text string) string {
 	short := cut(text, maxText) // before work is put into what is not kept
-	short = strings.Map(printable, strings.TrimSpace(short))
+	short = strings.Map(Printable, strings.TrimSpace(short))
 	if len(short) <= maxText && len(text) <= maxText {
 		return short
 	}
@@ -43,7 +43,9 @@ func cut(text string, size int) string {
 	return text[:size]
 }
 
-func printable(r rune) rune {
+// Printable makes of a character one that moves no terminal's cursor and does
+// not turn the direction of writing.
+func Printable(r rune) rune {
 	switch {
 	case unicode.IsSpace(r):
 		return ' '

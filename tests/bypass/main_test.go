@@ -38,7 +38,7 @@ func TestMain(m *testing.M) { os.Exit(testbed.Main(m, &programs, testbed.AuthzPl
 var attempts = slices.Concat(
 	namesAttempts, decodeAttempts, bodyAttempts, pathAttempts, timeAttempts,
 	takeoverAttempts, namespaceAttempts, capabilityAttempts, volumeAttempts, driverAttempts, plantedAttempts, execAttempts,
-	buildAttempts, pluginAttempts, swarmAttempts, managerAttempts, h2Attempts,
+	buildAttempts, pluginAttempts, swarmAttempts, rollbackAttempts, managerAttempts, h2Attempts,
 )
 
 func TestBypassOnDocker(t *testing.T) {

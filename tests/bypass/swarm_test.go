@@ -34,14 +34,11 @@ var swarmAttempts = []attempt{
 	{name: "service updated to the unsigned", slow: true, after: endServices, before: func(ctx context.Context, a *try) error {
 		return errors.Join(inSwarm(ctx, a), a.service(ctx, a.spec(a.repository()+"@"+a.signed.Digest, a.script("exec sleep 1000"))))
 	}, do: func(ctx context.Context, a *try) error { return a.update(ctx, a.spec(a.unsigned.Ref, a.program()), "") }},
-	{name: "service rolled back to the unsigned", slow: true, after: endServices, before: func(ctx context.Context, a *try) error {
-		old := a.spec(a.unsigned.Ref, a.program())
-		old["TaskTemplate"].(object)["Placement"] = object{"Constraints": []string{"node.labels.turn == " + a.nonce}}
-		err := errors.Join(inSwarm(ctx, a), a.service(ctx, old))
-		return errors.Join(err, a.update(ctx, a.spec(a.repository()+"@"+a.signed.Digest, a.script("exec sleep 1000")), ""))
-	}, do: func(ctx context.Context, a *try) error {
-		return errors.Join(a.label(ctx, "turn", a.nonce), a.update(ctx, a.spec(a.repository()+"@"+a.signed.Digest, a.script("exec sleep 1000")), "&rollback=previous"))
-	}},
+	{name: "task of an older service that waits for its node's label", slow: true, after: endServices, before: func(ctx context.Context, a *try) error {
+		spec := a.spec(a.unsigned.Ref, a.program())
+		spec["TaskTemplate"].(object)["Placement"] = object{"Constraints": []string{"node.labels.turn == " + a.nonce}}
+		return errors.Join(inSwarm(ctx, a), a.service(ctx, spec))
+	}, do: func(ctx context.Context, a *try) error { return a.label(ctx, "turn", a.nonce) }},
 	{name: "service of a managed plugin", needs: noPluginRegistry, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		return a.service(ctx, object{"Name": a.called("service"), "TaskTemplate": object{
 			"Runtime": "plugin", "PluginSpec": object{"Name": a.called("plugin"), "Remote": a.repository() + ":plugin"},

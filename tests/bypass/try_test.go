@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ type attempt struct {
 	after  func(ctx context.Context, a *try) // removes what is no container
 	proof  shown                             // nil: the file
 	silent string                            // why it ends without the plugin's no, where it does
+	about  func(a *try) string               // what the no has to name, where one to something else proves nothing
 }
 
 // A shown tells, where no program runs that could leave a file, what the
@@ -111,11 +113,27 @@ func (a *try) judge(t *testing.T, p phase) {
 		t.Errorf("the engine started %s", strings.Join(started, "; "))
 		a.enforced = time.Now() // each is told once
 	}
-	if len(a.denials) == 0 && a.silent == "" {
-		t.Error("the plugin refused nothing of it")
+	if a.silent == "" {
+		a.refused(t)
 	}
 	for _, denial := range a.denials {
 		t.Logf("refused: %.300s", denial)
+	}
+}
+
+// refused wants the plugin to have said no, and to what the attempt is about.
+func (a *try) refused(t *testing.T) {
+	t.Helper()
+	if len(a.denials) == 0 {
+		t.Error("the plugin refused nothing of it")
+		return
+	}
+	if a.about == nil {
+		return
+	}
+	about := a.about(a)
+	if !slices.ContainsFunc(a.denials, func(denial string) bool { return strings.Contains(denial, about) }) {
+		t.Errorf("the plugin's no is not about %s: %q", about, a.denials)
 	}
 }
 

@@ -1,15 +1,13 @@
 package faults
 
 import (
-	"errors"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/docker-stig/docker-stig/shared/disktest"
 	"github.com/docker-stig/docker-stig/tests/testbed"
 )
 
@@ -18,7 +16,7 @@ import (
 // approval, so its image is judged anew at each start.
 func diskFull(t *testing.T, b *bed) {
 	t.Helper()
-	dir := b.smallDisk(t)
+	dir := disktest.New(t, 1<<10)
 	old := filepath.Dir(b.plugin.state)
 	b.plugin.stop(t)
 	b.plugin.keepIn(dir)
@@ -38,7 +36,7 @@ func diskFull(t *testing.T, b *bed) {
 	await(t, "the approval to be written", func() bool { return b.approval(approved) })
 
 	said := b.plugin.said()
-	filler := fill(t, dir)
+	filler := disktest.Fill(t, dir)
 	unapproved := b.made(t, image.Ref)
 	for _, id := range []string{approved, unapproved} {
 		if got := b.start(t, id); got.code != http.StatusNoContent {
@@ -68,43 +66,6 @@ func diskFull(t *testing.T, b *bed) {
 		return strings.Contains(log, "approvals are written again") && strings.Contains(log, "decisions are recorded again")
 	})
 }
-
-// smallDisk mounts a disk of 1 MiB for as long as the test lasts.
-func (b *bed) smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("stig-small", dir, "tmpfs", 0, "size=1m,mode=700"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill takes all that is left of a disk.
-func fill(t *testing.T, dir string) string {
-	t.Helper()
-	file, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for size := 64 << 10; size > 0; {
-		if _, err := io.CopyN(file, zeros{}, int64(size)); errors.Is(err, syscall.ENOSPC) {
-			size /= 2
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return file.Name()
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // made makes a container of what is signed.
 func (b *bed) made(t *testing.T, ref string) string {

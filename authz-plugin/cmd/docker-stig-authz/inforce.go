@@ -3,68 +3,41 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
+	"github.com/docker-stig/docker-stig/shared/record"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
 // maxPolicy bounds a policy, as policy.Load does.
 const maxPolicy = 32 << 20 // bytes
 
-// A published policy is what docker stig authz status compares the policy file
-// with, in STATE/in-force.json. It reads the names that stand here.
-type published struct {
-	Path   string
-	SHA256 string // of the file's bytes; empty: they say something else by now
-	Mode   string
-	Since  time.Time
-	PID    int
-	Start  uint64 // so that a file is not believed after its daemon
-}
-
 // publish says which policy is in force. A daemon that cannot say it serves on,
 // and says nothing rather than what was so before.
 func (l *loader) publish(f *force) {
-	path := filepath.Join(l.state, "in-force.json")
-	err := l.writePublished(path, f.Policy)
+	err := l.say(f.Policy)
 	if err == nil {
 		return
 	}
 	l.log.Warn("which policy is in force could not be written down: docker stig authz status does not know it", "error", err)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := record.Unsay(l.state); err != nil {
 		l.log.Warn("what was in force before is still written down", "error", err)
 	}
 }
 
-func (l *loader) writePublished(path string, inForce *policy.Policy) error {
+func (l *loader) say(inForce *policy.Policy) error {
 	source, err := filepath.Abs(l.path)
 	if err != nil {
 		return err
 	}
-	start, err := ownStart()
-	if err != nil {
-		return err
+	said := record.InForce{
+		Path: source, SHA256: sumOf(source, inForce), Mode: string(inForce.ContentTrust.Mode), Since: time.Now().UTC(),
 	}
-	raw, err := json.MarshalIndent(published{
-		Path: source, SHA256: sumOf(source, inForce), Mode: string(inForce.ContentTrust.Mode),
-		Since: time.Now().UTC(), PID: os.Getpid(), Start: start,
-	}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return renameio.WriteFile(path, append(raw, '\n'), 0o600, renameio.WithTempDir(l.state), renameio.WithStaticPermissions(0o600))
+	return said.Say(l.state)
 }
 
 // sumOf is the SHA-256 of the policy's file if its bytes say what is in force:
@@ -84,21 +57,4 @@ func sumOf(path string, inForce *policy.Policy) string {
 		return ""
 	}
 	return hex.EncodeToString(sum[:])
-}
-
-// ownStart is when this process began: field 22 of proc_pid_stat(5), in clock
-// ticks since the machine's start. The second is the program's name, which is
-// ours and has no parenthesis.
-func ownStart() (uint64, error) {
-	raw, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		return 0, err
-	}
-	const third, start = 3, 22
-	_, behind, _ := strings.Cut(string(raw), ") ")
-	fields := strings.Fields(behind)
-	if len(fields) <= start-third {
-		return 0, fmt.Errorf("/proc/self/stat is too short: %q", raw)
-	}
-	return strconv.ParseUint(fields[start-third], 10, 64)
 }

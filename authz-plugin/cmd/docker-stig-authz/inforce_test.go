@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/docker-stig/docker-stig/shared/record"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
@@ -16,7 +16,7 @@ func TestPublish(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	l := &loader{path: filepath.Join(dir, "policy.json"), state: dir, log: slog.New(slog.DiscardHandler)}
-	publish := func(inForce, file string) published {
+	publish := func(inForce, file string) record.InForce {
 		t.Helper()
 		p, err := policy.Parse("policy", []byte(inForce))
 		if err != nil {
@@ -26,12 +26,8 @@ func TestPublish(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.publish(&force{Policy: p})
-		raw, err := os.ReadFile(filepath.Join(dir, "in-force.json"))
+		said, err := record.ReadInForce(dir)
 		if err != nil {
-			t.Fatal(err)
-		}
-		var said published
-		if err := json.Unmarshal(raw, &said); err != nil {
 			t.Fatal(err)
 		}
 		return said
@@ -46,7 +42,7 @@ func TestPublish(t *testing.T) {
 	}
 
 	// Where it cannot be written the daemon serves on, and makes nothing.
-	if err := os.Remove(filepath.Join(dir, "in-force.json")); err != nil {
+	if err := record.Unsay(dir); err != nil {
 		t.Fatal(err)
 	}
 	l.state = filepath.Join(dir, "nowhere")

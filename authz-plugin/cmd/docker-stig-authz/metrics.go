@@ -16,32 +16,23 @@ func (l *loader) metrics() *metrics.Metrics {
 		Suppressed: func() uint64 { return l.records.Suppressed() },
 		Policy:     func() metrics.Policy { return *l.reading.Load() },
 		Trust:      l.trust,
-		Memory:     l.memory,
 		Approvals:  l.approvals.Len,
 		Allowances: func() int { return len(l.allowances.Holding(time.Now())) },
 		Sweep:      func() metrics.Sweep { return *l.swept.Load() },
 	})
 }
 
-func (l *loader) trust() []metrics.Scope {
+func (l *loader) trust() metrics.Trust {
 	f := l.inForce.Load()
 	if f == nil {
-		return nil
-	}
-	var scopes []metrics.Scope
-	for pattern, fresh := range f.verifier.Stats().Scopes {
-		scopes = append(scopes, metrics.Scope{Pattern: pattern, Verified: fresh.Verified, RefusedFrom: fresh.Until})
-	}
-	return scopes
-}
-
-func (l *loader) memory() metrics.Memory {
-	f := l.inForce.Load()
-	if f == nil {
-		return metrics.Memory{}
+		return metrics.Trust{}
 	}
 	stats := f.verifier.Stats()
-	return metrics.Memory{Repositories: stats.Repositories, Bytes: stats.Bytes}
+	known := metrics.Trust{Repositories: stats.Repositories, Bytes: stats.Bytes}
+	for pattern, fresh := range stats.Scopes {
+		known.Scopes = append(known.Scopes, metrics.Scope{Pattern: pattern, Verified: fresh.Verified, RefusedFrom: fresh.Until})
+	}
+	return known
 }
 
 // serveMetricsAfter serves the numbers once those of the policy before are not

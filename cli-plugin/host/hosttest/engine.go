@@ -1,5 +1,6 @@
-// Package hosttest has an engine in memory for tests of rules. It is a fake:
-// it answers what it was filled with, or the error it was given.
+// Package hosttest has hosts for tests of rules: an engine in memory, and
+// machines written as files. They are fakes: they answer what they were filled
+// with. Claims about real engines rest on the real ones.
 package hosttest
 
 import (
@@ -11,16 +12,18 @@ import (
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/host"
 )
 
 // An Engine holds images and containers. The zero Engine is an empty one with
-// a graphdriver store.
+// a graphdriver store. It can be asked nothing else.
 type Engine struct {
+	host.Engine
 	Images     []image.Summary
 	Containers []container.Summary
 	Err        error // answers every question, when set
 }
-
 // Info describes a graphdriver store.
 func (e *Engine) Info(context.Context, client.InfoOptions) (client.SystemInfoResult, error) {
 	return client.SystemInfoResult{Info: system.Info{Driver: "overlay2"}}, e.Err

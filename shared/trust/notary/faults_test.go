@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker-stig/docker-stig/shared/disktest"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/notary"
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 )
 
 // TestServerDiesAtEachRequest: whichever request is the last one answered, the
@@ -132,10 +132,10 @@ func verifyForever() {
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.opts.CacheDir = filepath.Join(tinyDisk(t), "trust")
+	b.opts.CacheDir = filepath.Join(disktest.New(t, 128), "trust")
 	_, err := b.verify(t, gun+":v1")
 	must(t, err)
-	fill(t, filepath.Dir(b.opts.CacheDir))
+	disktest.Fill(t, filepath.Dir(b.opts.CacheDir))
 	before := b.server.State()
 	b.Sign("v1", other, "targets/releases", "targets/alice")
 	b.Publish()
@@ -158,13 +158,13 @@ func TestFullDisk(t *testing.T) {
 func TestDiskTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	disk := tinyDisk(t)
+	disk := disktest.New(t, 128)
 	b.opts.CacheDir = filepath.Join(disk, "trust")
 	v := notary.New(b.opts)
 	before := b.server.State()
 	_, err := b.verifyWith(t, v, gun+":v1")
 	must(t, err)
-	must(t, unix.Mount("", disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	disktest.ReadOnly(t, disk)
 	b.Sign("v1", other, "targets/releases", "targets/alice")
 	b.Publish()
 	_, err = b.verifyWith(t, v, gun+":v1")
@@ -172,32 +172,4 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 	b.server.SetState(before)
 	_, err = b.verifyWith(t, v, gun+":v1")
 	wantReason(t, err, trust.Rollback)
-}
-
-// tinyDisk is a file system with room for one repository or two.
-func tinyDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"); err != nil {
-		t.Skipf("unsupported here: mounting a small disk: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill leaves no room on a disk.
-func fill(t *testing.T, dir string) {
-	t.Helper()
-	file, err := os.Create(filepath.Join(dir, "ballast"))
-	must(t, err)
-	defer file.Close()
-	for {
-		if _, err := file.Write(make([]byte, 4096)); err != nil {
-			return
-		}
-	}
 }

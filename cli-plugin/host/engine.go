@@ -1,0 +1,144 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+)
+
+// maxAsked bounds the questions to the engine that are under way at once.
+const maxAsked = 16
+
+var errNoEngine = errors.New("the engine cannot be asked: name it with --context or DOCKER_HOST")
+
+// Info is the engine's answer to GET /info, asked once.
+func (h *Host) Info(ctx context.Context) (system.Info, error) {
+	return h.info.get(func() (system.Info, error) {
+		if h.Engine == nil {
+			return system.Info{}, errNoEngine
+		}
+		got, err := h.Engine.Info(ctx, client.InfoOptions{})
+		if err != nil {
+			return system.Info{}, fmt.Errorf("asking the engine what it is: %w", err)
+		}
+		return got.Info, nil
+	})
+}
+
+// Version is the engine's answer to GET /version, asked once.
+func (h *Host) Version(ctx context.Context) (client.ServerVersionResult, error) {
+	return h.version.get(func() (client.ServerVersionResult, error) {
+		if h.Engine == nil {
+			return client.ServerVersionResult{}, errNoEngine
+		}
+		got, err := h.Engine.ServerVersion(ctx, client.ServerVersionOptions{})
+		if err != nil {
+			return client.ServerVersionResult{}, fmt.Errorf("asking the engine for its version: %w", err)
+		}
+		return got, nil
+	})
+}
+
+// A Container is one that the engine has, running or not.
+type Container struct {
+	container.InspectResponse
+	System string // "UCP" or "DTR": it is a part of it, by label or image
+	Err    error  // it is listed, and could not be inspected
+}
+
+// Title is a container's name, its short ID if it has none.
+func (c Container) Title() string {
+	if name := strings.TrimPrefix(c.Name, "/"); name != "" {
+		return name
+	}
+	return c.ID[:min(12, len(c.ID))]
+}
+
+// Runs reports whether a container runs, be it paused.
+func (c Container) Runs() bool { return c.State != nil && c.State.Running }
+
+// summaries list all containers, running or not.
+func (h *Host) summaries(ctx context.Context) ([]container.Summary, error) {
+	return h.summary.get(func() ([]container.Summary, error) {
+		if h.Engine == nil {
+			return nil, errNoEngine
+		}
+		list, err := h.Engine.ContainerList(ctx, client.ContainerListOptions{All: true})
+		if err != nil {
+			return nil, fmt.Errorf("listing the engine's containers: %w", err)
+		}
+		return list.Items, nil
+	})
+}
+
+// Containers inspects all containers once, in the order of their names. One
+// that goes away meanwhile is left out. Those that Narrow does not take are
+// not inspected.
+func (h *Host) Containers(ctx context.Context) ([]Container, error) {
+	return h.containers.get(func() ([]Container, error) { return h.inspectAll(ctx) })
+}
+
+func (h *Host) inspectAll(ctx context.Context) ([]Container, error) {
+	list, err := h.summaries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wanted := slices.DeleteFunc(slices.Clone(list), func(s container.Summary) bool { return h.Narrow != nil && !h.Narrow(s) })
+	found := make([]*Container, len(wanted))
+	var group errgroup.Group
+	group.SetLimit(maxAsked)
+	for i, summary := range wanted {
+		group.Go(func() error {
+			found[i] = h.inspect(ctx, summary)
+			return nil
+		})
+	}
+	_ = group.Wait() // each has its own error
+	var all []Container
+	for _, c := range found {
+		if c != nil {
+			all = append(all, *c)
+		}
+	}
+	slices.SortFunc(all, func(a, b Container) int { return strings.Compare(a.Title()+" "+a.ID, b.Title()+" "+b.ID) })
+	return all, nil
+}
+
+// inspect is nil if the container is gone.
+func (h *Host) inspect(ctx context.Context, summary container.Summary) *Container {
+	c := &Container{System: systemOf(summary)}
+	got, err := h.Engine.ContainerInspect(ctx, summary.ID, client.ContainerInspectOptions{})
+	if isNotFound(err) {
+		return nil
+	}
+	if err == nil && (got.Container.HostConfig == nil || got.Container.Config == nil) {
+		err = errors.New("the engine's answer has no configuration")
+	}
+	if err != nil {
+		c.Err = fmt.Errorf("inspecting it: %w", err)
+		c.ID = summary.ID
+		if len(summary.Names) > 0 {
+			c.Name = summary.Names[0]
+		}
+		return c
+	}
+	c.InspectResponse = got.Container
+	return c
+}
+
+// systemOf names the product that a container is a part of, "" if none.
+func systemOf(summary container.Summary) string {
+	for _, product := range []Product{UCP, DTR} {
+		if product.labelled(summary.Labels) || product.named(summary.Image) {
+			return product.Name
+		}
+	}
+	return ""
+}
