@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/docker-stig/docker-stig/shared/admission"
 	"github.com/docker-stig/docker-stig/shared/engine"
 	"github.com/docker-stig/docker-stig/shared/engine/enginetest"
+	"github.com/docker-stig/docker-stig/shared/logtest"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
@@ -74,25 +74,7 @@ func (s signers) ByRevokedKey(context.Context, trust.Question) error { return ni
 type rig struct {
 	*Handler
 	engine  *enginetest.Engine
-	records *records
-}
-
-// records keeps what is logged.
-type records struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buf.Write(p)
-}
-
-func (r *records) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buf.String()
+	records *logtest.Log
 }
 
 func defaults() policy.Requests {
@@ -114,8 +96,8 @@ func newRig(tb testing.TB, fake *enginetest.Engine, change ...func(*Settings)) *
 	for _, f := range change {
 		f(&s)
 	}
-	log := &records{}
-	logger := slog.New(slog.NewJSONHandler(log, nil))
+	log := &logtest.Log{}
+	logger := log.Logger()
 	return &rig{Handler: NewHandler(s, audit.New(logger), logger), engine: fake, records: log}
 }
 

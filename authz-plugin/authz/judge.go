@@ -135,6 +135,11 @@ func (s *Settings) admitImages(ctx context.Context, d engineapi.Demand) verdict 
 	if d.Task != nil {
 		err = admitted.Protected(func(image reference.Named) error { return s.Protect.Service(ctx, *d.Task, image) })
 	}
+	if err == nil && d.Fallback != nil {
+		if fallback := s.admitImages(ctx, *d.Fallback); !fallback.Allow {
+			return fallback
+		}
+	}
 	return unprotected(err, v)
 }
 

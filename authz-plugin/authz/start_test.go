@@ -176,11 +176,15 @@ func TestServices(t *testing.T) {
 	engine.Services = map[string]any{
 		"back":  map[string]any{"ID": "back", "Version": map[string]any{"Index": 7}, "PreviousSpec": spec(app + ":v1@" + good.String())},
 		"evil":  map[string]any{"ID": "evil", "Version": map[string]any{"Index": 7}, "PreviousSpec": spec(app + "@" + evil.String())},
+		"falls": map[string]any{"ID": "falls", "Version": map[string]any{"Index": 7}, "Spec": spec(app + "@" + evil.String())},
+		"holds": map[string]any{"ID": "holds", "Version": map[string]any{"Index": 7}, "Spec": spec(app + "@" + good.String())},
+		"loose": map[string]any{"ID": "loose", "Version": map[string]any{"Index": 7}, "Spec": spec(app + ":v1")},
 		"first": map[string]any{"ID": "first", "Version": map[string]any{"Index": 7}},
 	}
 	r := newRig(t, engine)
 	signed := `{"Name":"s","TaskTemplate":{"ContainerSpec":{"Image":"` + app + `:v1@` + good.String() + `"}}}`
 	unsigned := strings.ReplaceAll(signed, good.String(), evil.String())
+	falling := `{"UpdateConfig":{"FailureAction":"rollback"},` + signed[1:]
 	tests := []struct {
 		name, uri, body string
 		allow           bool
@@ -204,6 +208,12 @@ func TestServices(t *testing.T) {
 		{"rollback to nothing", "/services/first/update?version=7&rollback=previous", signed, false, "no previous"},
 		{"rollback of nothing", "/services/none/update?version=7&rollback=previous", signed, false, "cannot tell"},
 		{"rollback twice", "/services/evil/update?version=7&rollback=none&rollback=previous", signed, false, "2 times"},
+		{"failure returns to signed", "/services/holds/update?version=7", falling, true, ""},
+		{"failure returns to unsigned", "/services/falls/update?version=7", falling, false, "(unsigned)"},
+		{"failure returns to a tag", "/services/loose/update?version=7", falling, false, "by digest"},
+		{"failure leaves unsigned behind", "/services/falls/update?version=7", signed, true, ""},
+		{"failure, version moved on", "/services/holds/update?version=6", falling, false, "try again"},
+		{"update that may fail, to unsigned", "/services/holds/update?version=7", strings.ReplaceAll(falling, good.String(), evil.String()), false, "(unsigned)"},
 		{"rollback unknown", "/services/evil/update?version=7&rollback=later", signed, false, "(unsigned)"},
 	}
 	for _, test := range tests {

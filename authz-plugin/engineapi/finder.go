@@ -23,6 +23,7 @@ type Demand struct {
 	Container *engine.Container     // that exists, and would run or be changed
 	Host      *container.HostConfig // of a container to be made, or of its change
 	Task      *swarm.TaskSpec       // of a service
+	Fallback  *Demand               // what a service returns to by itself, should its update fail
 	Volume    *engine.Volume        // to be made
 	Exec      *engine.Exec          // privileged, in Container
 	Reach     bool                  // no more of Container than what it reaches

@@ -22,7 +22,8 @@ func (f Finder) serviceCreate(_ context.Context, _ Target, r Request) (Demand, e
 
 // serviceUpdate judges the specification that would run. With
 // rollback=previous that is not the one in the body: swarm goes back to the
-// previous one. The version ties it to the one that is judged.
+// previous one; and it does so by itself when an update fails that says so.
+// The version ties what is judged to what would run.
 func (f Finder) serviceUpdate(ctx context.Context, t Target, r Request) (Demand, error) {
 	spec, err := decodeService(r.Body)
 	if err != nil {
@@ -32,36 +33,60 @@ func (f Finder) serviceUpdate(ctx context.Context, t Target, r Request) (Demand,
 	if err != nil {
 		return Demand{}, err
 	}
-	if rollback == "" || rollback == "none" {
+	back := rollback != "" && rollback != "none"
+	if !back && !fallsBack(spec) {
 		return serviceDemand(spec)
 	}
-	previous, err := f.previous(ctx, t)
+	service, err := f.service(ctx, t)
 	if err != nil {
 		return Demand{}, err
 	}
-	return serviceDemand(*previous)
+	if !back {
+		return withFallback(spec, service.Spec)
+	}
+	if service.Previous == nil {
+		return Demand{}, engine.Refuse("malformed-request", "the service has no previous specification to go back to")
+	}
+	return serviceDemand(*service.Previous)
 }
 
-func (f Finder) previous(ctx context.Context, t Target) (*swarm.ServiceSpec, error) {
+// fallsBack reports whether swarm goes back to the specification that an
+// update replaces when the update fails: it asks nobody then.
+func fallsBack(spec swarm.ServiceSpec) bool {
+	return spec.UpdateConfig != nil && spec.UpdateConfig.FailureAction == swarm.UpdateFailureActionRollback
+}
+
+func withFallback(spec, replaced swarm.ServiceSpec) (Demand, error) {
+	demand, err := serviceDemand(spec)
+	if err != nil {
+		return Demand{}, err
+	}
+	fallback, err := serviceDemand(replaced)
+	if err != nil {
+		return Demand{}, fmt.Errorf("what the service returns to when its update fails: %w", err)
+	}
+	demand.Fallback = &fallback
+	return demand, nil
+}
+
+// service finds the service of an update, as the update knows it.
+func (f Finder) service(ctx context.Context, t Target) (engine.Service, error) {
 	id, err := t.object("service")
 	if err != nil {
-		return nil, err
+		return engine.Service{}, err
 	}
 	version, err := t.version()
 	if err != nil {
-		return nil, err
+		return engine.Service{}, err
 	}
 	service, err := f.Engine.Service(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("asking the engine for service %s: %w", engine.Clip(id), err)
+		return engine.Service{}, fmt.Errorf("asking the engine for service %s: %w", engine.Clip(id), err)
 	}
 	if service.Version != version {
-		return nil, engine.Refuse("malformed-request", "service %s has changed meanwhile: try again", engine.Clip(id))
+		return engine.Service{}, engine.Refuse("malformed-request", "service %s has changed meanwhile: try again", engine.Clip(id))
 	}
-	if service.Previous == nil {
-		return nil, engine.Refuse("malformed-request", "service %s has no previous specification to go back to", engine.Clip(id))
-	}
-	return service.Previous, nil
+	return service, nil
 }
 
 func serviceDemand(spec swarm.ServiceSpec) (Demand, error) {

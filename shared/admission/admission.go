@@ -52,7 +52,7 @@ type Verifier interface {
 // A Protector judges what a container's configuration reaches.
 type Protector interface {
 	// Container gives no error if the configuration reaches nothing that it
-	// must not. Exceptions hold for the repository that the image is of.
+	// must not. Exceptions hold for the repository given; nil has none.
 	Container(ctx context.Context, c engine.Container, image reference.Named) error
 }
 
@@ -83,7 +83,7 @@ type Admitted struct {
 	Others     []string      // further images: mounts, or those of a service
 	Approved   bool          // Answer is the one of when the container was made
 	Allowance  *Allowance    // nobody vouched for it, or for one of Others: break-glass
-	refused    error         // why nobody did
+	refused    *Unvouched    // why nobody did
 	Configured bool          // the configuration was judged too
 
 	container string // it was judged for
@@ -118,10 +118,10 @@ func (a Admitted) Protected(judge func(image reference.Named) error) error {
 	if a.Allowance == nil || !errors.As(err, &no) || judge(a.named()) != nil {
 		return err
 	}
-	missed := &protect.Refusal{Setting: no.Setting, Err: no.Err,
-		Text: no.Text + "; protect.except opens nothing for what runs by break-glass, not even under a repository that it names"}
+	text := no.Text + "; protect.except opens nothing for what runs by break-glass, not even under a repository that it names"
+	missed := &protect.Refusal{Setting: no.Setting, Text: text, Err: no.Err}
 	if !Conclusive(a.refused) {
-		missed.Err = a.refused
+		missed.Err = a.refused.Err
 	}
 	return missed
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/logtest"
 	"github.com/docker-stig/docker-stig/shared/trust"
 )
 
@@ -74,11 +75,11 @@ func TestAllowanceEndsByItself(t *testing.T) {
 		if (err == nil) != test.holds {
 			t.Errorf("after %v: got %v", test.after, err)
 		}
-		if err == nil && (admitted.Allowance == nil || admitted.Answer.Method != "" || admitted.Answer.Digest != "" || admitted.Repository().Name() != signed) {
+		if err == nil && (admitted.Allowance == nil || admitted.Answer.Method != "" || admitted.Answer.Digest != "" || admitted.Answer.Question.Ref.Name() != signed) {
 			t.Errorf("after %v: got %+v", test.after, admitted)
 		}
 	}
-	if uses := s.log.count("BREAK-GLASS"); uses != 4 {
+	if uses := s.log.Count("BREAK-GLASS"); uses != 4 {
 		t.Errorf("4 uses are in the log %d times", uses)
 	}
 }
@@ -212,9 +213,9 @@ func TestAllowancesOfOthersAreNotBelieved(t *testing.T) {
 			t.Errorf("%s: believed", name)
 		}
 		if name == "half of it" {
-			before := s.log.count("break-glass is closed")
+			before := s.log.Count("break-glass is closed")
 			store.Find(questions, s.now)
-			if s.log.count("break-glass is closed") != before {
+			if s.log.Count("break-glass is closed") != before {
 				t.Error("the same fault is logged again")
 			}
 			if err := store.Add(t.Context(), s.allowance(signed, evil), s.now); err == nil || !strings.Contains(err.Error(), "move ") {
@@ -224,7 +225,7 @@ func TestAllowancesOfOthersAreNotBelieved(t *testing.T) {
 	}
 	must(t, os.RemoveAll(store.Path))
 	must(t, os.WriteFile(store.Path, good, 0o600))
-	strict := &Allowances{Path: store.Path, Log: s.log.logger()}
+	strict := &Allowances{Path: store.Path, Log: s.log.Logger()}
 	if _, _, ok := strict.Find(questions, s.now); ok != (os.Geteuid() == 0) {
 		t.Errorf("a file of user %d: believed is %v", os.Geteuid(), ok)
 	}
@@ -242,7 +243,7 @@ func TestProcessesAddAtOnce(t *testing.T) {
 	const each, processes = 20, 4
 	if args := os.Getenv("STIG_ADD_ALLOWANCES"); args != "" {
 		path, number, _ := strings.Cut(args, " ")
-		store := &Allowances{Path: path, Log: new(records).logger(), Owner: mine}
+		store := &Allowances{Path: path, Log: new(logtest.Log).Logger(), Owner: mine}
 		for i := range each {
 			now := time.Now()
 			must(t, store.Add(context.Background(), Allowance{

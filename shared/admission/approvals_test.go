@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/docker-stig/docker-stig/shared/disktest"
+	"github.com/docker-stig/docker-stig/shared/logtest"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
@@ -140,8 +141,8 @@ func TestSpoiltApprovalsAreNotBelieved(t *testing.T) {
 			t.Errorf("%s: believed at the start", name)
 		}
 	}
-	if s.log.count("is no approval and is removed") != 2*14 {
-		t.Errorf("the log tells of it %d times", s.log.count("is no approval and is removed"))
+	if s.log.Count("is no approval and is removed") != 2*14 {
+		t.Errorf("the log tells of it %d times", s.log.Count("is no approval and is removed"))
 	}
 	must(t, os.WriteFile(s.file(first), whole, 0o622))
 	must(t, os.Chmod(s.file(first), 0o622))
@@ -166,7 +167,7 @@ func TestWhoOnlyLooksRemovesNothing(t *testing.T) {
 	must(t, os.WriteFile(spoilt, []byte(`{"version":2}`), 0o600))
 	must(t, os.WriteFile(leftover, []byte("{"), 0o600))
 	s.now = s.now.Add(2 * unfinishedFor)
-	looker := OpenApprovals(ApprovalOptions{Dir: filepath.Dir(spoilt), Log: s.log.logger(), Owner: mine, Now: func() time.Time { return s.now }})
+	looker := OpenApprovals(ApprovalOptions{Dir: filepath.Dir(spoilt), Log: s.log.Logger(), Owner: mine, Now: func() time.Time { return s.now }})
 	if _, ok := looker.Find(first); ok || looker.Len() != 0 {
 		t.Error("it is believed")
 	}
@@ -182,7 +183,7 @@ func TestWhoOnlyLooksRemovesNothing(t *testing.T) {
 // so again when there is room.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	disk, log, now := disktest.New(t, 64), &records{}, time.Now().UTC()
+	disk, log, now := disktest.New(t, 64), &logtest.Log{}, time.Now().UTC()
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{tb: t, state: disk, log: log, now: now}
 		a := s.approvals()
@@ -215,10 +216,10 @@ func TestFullDisk(t *testing.T) {
 			}
 		}
 	})
-	if n := log.count("approvals cannot be written"); n != 1 {
+	if n := log.Count("approvals cannot be written"); n != 1 {
 		t.Errorf("the log tells of it %d times", n)
 	}
-	if n := log.count("is no approval"); n != 0 {
+	if n := log.Count("is no approval"); n != 0 {
 		t.Errorf("a full disk left %d spoilt files", n)
 	}
 }
@@ -228,7 +229,7 @@ func TestFullDisk(t *testing.T) {
 func TestKilledProcess(t *testing.T) {
 	t.Parallel()
 	if state := os.Getenv("STIG_APPROVE_FOREVER"); state != "" {
-		s := &site{tb: t, state: state, log: &records{}, now: time.Now()}
+		s := &site{tb: t, state: state, log: &logtest.Log{}, now: time.Now()}
 		for a, i := s.approvals(), 0; ; i++ {
 			must(t, a.Record(s.approval(id(i%50))))
 		}
@@ -258,7 +259,7 @@ func TestKilledProcess(t *testing.T) {
 			t.Error("nothing was left")
 		}
 	}
-	if n := s.log.count("is no approval"); n != 0 {
+	if n := s.log.Count("is no approval"); n != 0 {
 		t.Errorf("kills left %d spoilt files", n)
 	}
 	leftover := filepath.Join(s.state, "approvals", "."+first+".json123456")

@@ -1,17 +1,14 @@
 package admission
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +20,7 @@ import (
 	"github.com/theupdateframework/notary/tuf/data"
 
 	"github.com/docker-stig/docker-stig/shared/engine"
+	"github.com/docker-stig/docker-stig/shared/logtest"
 	"github.com/docker-stig/docker-stig/shared/trust"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 	"github.com/docker-stig/docker-stig/shared/trust/trusttest"
@@ -47,7 +45,7 @@ type site struct {
 	repo   *trusttest.Repository
 	engine *engines
 	state  string
-	log    *records
+	log    *logtest.Log
 	policy map[string]any
 	now    time.Time
 }
@@ -55,7 +53,7 @@ type site struct {
 func newSite(tb testing.TB) *site {
 	tb.Helper()
 	s := &site{
-		tb: tb, notary: trusttest.NewNotary(tb), state: tb.TempDir(), log: &records{}, now: time.Now().UTC().Round(time.Second),
+		tb: tb, notary: trusttest.NewNotary(tb), state: tb.TempDir(), log: &logtest.Log{}, now: time.Now().UTC().Round(time.Second),
 		engine: &engines{containers: map[string]engine.Container{}, images: map[digest.Digest]engine.HeldImage{}},
 	}
 	s.repo = s.notary.NewRepository(tb, data.GUN(signed))
@@ -92,7 +90,7 @@ func (s *site) verifier(change map[string]any) *policy.Verifier {
 func (s *site) approvals() *Approvals {
 	s.tb.Helper()
 	a := OpenApprovals(ApprovalOptions{
-		Dir: filepath.Join(s.state, "approvals"), Log: s.log.logger(), Owner: mine, Clear: true,
+		Dir: filepath.Join(s.state, "approvals"), Log: s.log.Logger(), Owner: mine, Clear: true,
 		Now: func() time.Time { return s.now },
 	})
 	s.tb.Cleanup(func() { _ = a.Close(context.Background()) })
@@ -100,7 +98,7 @@ func (s *site) approvals() *Approvals {
 }
 
 func (s *site) allowances() *Allowances {
-	return &Allowances{Path: filepath.Join(s.state, "allowances.json"), Log: s.log.logger(), Owner: mine}
+	return &Allowances{Path: filepath.Join(s.state, "allowances.json"), Log: s.log.Logger(), Owner: mine}
 }
 
 // judge is a new process on the machine.
@@ -109,7 +107,7 @@ func (s *site) judge(change map[string]any) *Judge {
 	return &Judge{
 		Engine: s.engine, Verifier: s.verifier(change), Recorded: true,
 		Approvals: s.approvals(), Allowances: s.allowances(),
-		Now: func() time.Time { return s.now }, Log: s.log.logger(),
+		Now: func() time.Time { return s.now }, Log: s.log.Logger(),
 	}
 }
 
@@ -195,26 +193,6 @@ func (e *engines) ContainerIDs(context.Context) ([]string, error) {
 	defer e.mu.Unlock()
 	return slices.Sorted(maps.Keys(e.containers)), e.broken
 }
-
-// records keeps what is logged.
-type records struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buf.Write(p)
-}
-
-func (r *records) count(text string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return strings.Count(r.buf.String(), text)
-}
-
-func (r *records) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(r, nil)) }
 
 func must(tb testing.TB, err error) {
 	tb.Helper()

@@ -275,7 +275,7 @@ func (c *Client) Service(ctx context.Context, id string) (Service, error) {
 	if err != nil {
 		return Service{}, notFound(err)
 	}
-	return Service{Version: result.Service.Version.Index, Previous: result.Service.PreviousSpec}, nil
+	return Service{Version: result.Service.Version.Index, Spec: result.Service.Spec, Previous: result.Service.PreviousSpec}, nil
 }
 
 // RemoveContainer removes a container, running or not, with its anonymous

@@ -112,5 +112,6 @@ type Exec struct {
 // A Service is a swarm service as an update would find it.
 type Service struct {
 	Version  uint64
+	Spec     swarm.ServiceSpec
 	Previous *swarm.ServiceSpec // what a rollback returns to
 }

@@ -1,13 +1,10 @@
 package protect
 
 import (
-	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"github.com/moby/moby/api/types/container"
@@ -276,152 +273,6 @@ func TestBindText(t *testing.T) {
 	}
 }
 
-// TestPropagation: what is mounted in a container stays there.
-func TestPropagation(t *testing.T) {
-	t.Parallel()
-	rules := New(standard(t, `{"binds": ["/srv/data"], "except": {"a.io/agent": ["host-namespaces"]}}`), Options{Root: host(t)})
-	for value, want := range map[string]policy.Setting{
-		"": "", "private": "", "rprivate": "", "slave": "", "rslave": "", "shared": policy.SettingHostNamespaces, "rshared": policy.SettingHostNamespaces,
-	} {
-		point := container.MountPoint{Type: mount.TypeBind, Source: "/srv/data", Destination: "/x", RW: true, Propagation: mount.Propagation(value)}
-		ask := &engine{containers: map[string]Subject{"other": {Host: &container.HostConfig{}, Mounts: []container.MountPoint{point}}}}
-		for name, s := range map[string]Subject{
-			"binds":        {Host: &container.HostConfig{Binds: []string{"/srv/data:/x:" + value}}},
-			"read-only":    {Host: &container.HostConfig{Binds: []string{"/usr:/x:ro," + value}}},
-			"mounts":       {Host: &container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: "/srv/data", Target: "/x", BindOptions: &mount.BindOptions{Propagation: mount.Propagation(value)}}}}},
-			"made":         {Made: true, Mounts: []container.MountPoint{point}},
-			"volumes-from": {Host: &container.HostConfig{VolumesFrom: []string{"other"}}},
-		} {
-			t.Run(name+" "+value, func(t *testing.T) {
-				t.Parallel()
-				check(t, rules.Container(t.Context(), s, ask), want)
-				s.Image = named(t, "a.io/agent")
-				check(t, rules.Container(t.Context(), s, ask), "")
-			})
-		}
-		check(t, rules.Volume("local", map[string]string{"type": "none", "device": "/srv/data", "o": "bind," + value}), want)
-	}
-}
-
-// TestSpecialFiles: a socket works as well through a bind that is read-only.
-func TestSpecialFiles(t *testing.T) {
-	t.Parallel()
-	root := host(t)
-	short := filepath.Join(t.TempDir(), "s") // a socket's path is short
-	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", short)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if err := os.Rename(short, filepath.Join(root, "srv/data/socket")); err != nil {
-		t.Fatal(err)
-	}
-	s := Subject{Host: &container.HostConfig{Binds: []string{"/srv/data/socket:/s:ro"}}}
-	check(t, New(standard(t, "{}"), Options{Root: root}).Container(t.Context(), s, nil), binds)
-	check(t, New(standard(t, `{"binds": ["/srv/data/socket"]}`), Options{Root: root}).Container(t.Context(), s, nil), "")
-}
-
-// TestOwner: a folder of somebody else's is theirs to change, whatever its mode.
-func TestOwner(t *testing.T) {
-	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("only root gives files away")
-	}
-	root := host(t)
-	if err := os.Chown(filepath.Join(root, "home/alice"), 1000, 1000); err != nil {
-		t.Fatal(err)
-	}
-	rules := New(standard(t, "{}"), Options{Root: root})
-	check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{"/home/alice/app:/x"}}}, nil), binds)
-	check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{"/home/alice:/x:ro"}}}, nil), "")
-}
-
-// TestProtectedByAnotherName: a protected place may itself be a link, or have
-// two names.
-func TestProtectedByAnotherName(t *testing.T) {
-	t.Parallel()
-	root := host(t, "/data/store/", "/data/elsewhere/", "/mnt/boot/kernel", "/efi -> /mnt/boot")
-	if err := os.RemoveAll(filepath.Join(root, "var/lib/docker")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/data/store", filepath.Join(root, "var/lib/docker")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Link(filepath.Join(root, "etc/shadow"), filepath.Join(root, "srv/data/copy")); err != nil {
-		t.Fatal(err)
-	}
-	rules := New(standard(t, "{}"), Options{Root: root})
-	for raw, want := range map[string]policy.Setting{
-		"/srv/data/copy:/x:ro":      paths,
-		"/data/store/volumes:/x:ro": paths,
-		"/data:/x:ro":               paths,
-		"/data/elsewhere:/x:ro":     "",
-		"/mnt/boot/kernel:/x":       paths,
-		"/mnt/boot/kernel:/x:ro":    "",
-		"/mnt/boot/x:/x:ro":         paths,
-	} {
-		check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{raw}}}, nil), want)
-	}
-}
-
-// TestMountsBelow: a read-only bind says nothing of what is mounted below it,
-// unless the mount leaves that out or takes it read-only.
-func TestMountsBelow(t *testing.T) {
-	t.Parallel()
-	root := host(t)
-	rules := New(standard(t, "{}"), Options{Root: root})
-	asked := mount.Mount{Type: mount.TypeBind, Source: "/sys", Target: "/s", ReadOnly: true}
-	made := container.MountPoint{Type: mount.TypeBind, Source: "/sys", Destination: "/s"}
-	for name, c := range map[string]struct {
-		options *mount.BindOptions
-		want    policy.Setting
-	}{
-		"plain":         {nil, paths},
-		"forced":        {&mount.BindOptions{ReadOnlyForceRecursive: true}, ""},
-		"not recursive": {&mount.BindOptions{NonRecursive: true}, ""},
-		"not all of it": {&mount.BindOptions{ReadOnlyNonRecursive: true}, paths},
-	} {
-		asked := asked
-		asked.BindOptions = c.options
-		h := &container.HostConfig{Mounts: []mount.Mount{asked}}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			check(t, rules.Container(t.Context(), Subject{Host: h}, nil), c.want)
-			check(t, rules.Container(t.Context(), Subject{Host: h, Made: true, Mounts: []container.MountPoint{made}}, nil), c.want)
-		})
-	}
-	silent := host(t)
-	if err := os.Remove(filepath.Join(silent, "proc/self/mountinfo")); err != nil {
-		t.Fatal(err)
-	}
-	err := New(standard(t, "{}"), Options{Root: silent}).Container(t.Context(), Subject{Host: &container.HostConfig{Binds: []string{"/usr:/u:ro"}}}, nil)
-	if refused := new(Refusal); err == nil || errors.As(err, &refused) {
-		t.Errorf("got %v, want an unanswered question", err)
-	}
-}
-
-func TestOtherMounts(t *testing.T) {
-	t.Parallel()
-	rules := New(standard(t, "{}"), Options{Root: host(t)})
-	for name, c := range map[string]struct {
-		mount mount.Mount
-		want  policy.Setting
-	}{
-		"memory":         {mount.Mount{Type: mount.TypeTmpfs, Target: "/x"}, ""},
-		"image":          {mount.Mount{Type: mount.TypeImage, Source: "/etc/docker", Target: "/x"}, ""},
-		"no type":        {mount.Mount{Source: "/etc/docker", Target: "/x"}, paths},
-		"a type of ours": {mount.Mount{Type: "Bind", Source: "/etc/docker", Target: "/x"}, paths},
-		"relative":       {mount.Mount{Type: mount.TypeBind, Source: `\etc`, Target: "/x"}, paths},
-		"empty":          {mount.Mount{Type: mount.TypeBind, Target: "/x"}, paths},
-		"too long":       {mount.Mount{Type: mount.TypeBind, Source: "/" + strings.Repeat("x/", 4096), Target: "/x"}, paths},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			check(t, rules.Container(t.Context(), Subject{Host: &container.HostConfig{Mounts: []mount.Mount{c.mount}}}, nil), c.want)
-		})
-	}
-}
-
 // FuzzBind holds what is let through against another resolver's opinion of
 // where it leads.
 func FuzzBind(f *testing.F) {
@@ -464,42 +315,4 @@ func FuzzBind(f *testing.F) {
 			}
 		}
 	})
-}
-
-// TestPlacesMove: what root makes of a protected place is seen after a while.
-func TestPlacesMove(t *testing.T) {
-	t.Parallel()
-	root := host(t, "/data/store/")
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	rules := New(standard(t, "{}"), Options{Root: root, Now: func() time.Time { return now }})
-	s := Subject{Host: &container.HostConfig{Binds: []string{"/data/store:/x:ro"}}}
-	check(t, rules.Container(t.Context(), s, nil), "")
-	if err := os.Symlink("/data/store", filepath.Join(root, "var/lib/containerd")); err != nil {
-		t.Fatal(err)
-	}
-	now = now.Add(layoutFor)
-	check(t, rules.Container(t.Context(), s, nil), paths)
-}
-
-// TestChain: what a path consists of is what its last name says, however many
-// links led there.
-func TestChain(t *testing.T) {
-	t.Parallel()
-	tree := newTree(host(t))
-	for name, want := range map[string]string{"/srv/chain/lock": "/run/lock", "/srv/other/file": "/srv/data/file", "/lib/modules": "/usr/lib/modules", "/srv/up": "/etc/docker"} {
-		f, err := tree.resolve(name)
-		if err != nil || f.path != want || len(f.chain) != strings.Count(want, "/")+1 {
-			t.Errorf("%s: got %s of %d parts, %v, want %s", name, f.path, len(f.chain), err, want)
-		}
-	}
-}
-
-// TestRelabelled: a label is written to a source that is bound read-only.
-func TestRelabelled(t *testing.T) {
-	t.Parallel()
-	rules := New(standard(t, "{}"), Options{Root: host(t)})
-	for mode, want := range map[string]policy.Setting{"ro": "", "": "", "ro,z": paths, "Z,ro": paths} {
-		m := container.MountPoint{Type: mount.TypeBind, Source: "/etc/passwd", Destination: "/x", Mode: mode}
-		check(t, rules.Container(t.Context(), Subject{Made: true, Mounts: []container.MountPoint{m}}, nil), want)
-	}
 }

@@ -22,7 +22,7 @@ var rollbackAttempts = []attempt{
 		spec["UpdateConfig"] = object{"Parallelism": 1, "FailureAction": "rollback", "Monitor": (5 * time.Second).Nanoseconds()}
 		return a.update(ctx, spec, "")
 	}},
-	{name: "service rolled back to the root of the host", slow: true, about: func(*try) string { return `"/"` }, after: endServices, before: func(ctx context.Context, a *try) error {
+	{name: "service rolled back to the root of the host", slow: true, about: func(*try) string { return "protect.paths" }, after: endServices, before: func(ctx context.Context, a *try) error {
 		old := a.second(a.repository()+"@"+a.signed.Digest, a.reach(inHost(a)))
 		mounts := inTask(old)["Mounts"].([]object)
 		inTask(old)["Mounts"] = append(mounts, object{"Type": "bind", "Source": "/", "Target": "/h"})

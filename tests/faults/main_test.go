@@ -36,6 +36,7 @@ var faults = []struct {
 }{
 	{"the witness sees what starts", witnessSees},
 	{"killed", killed},
+	{"killed in the middle of a create", forgotten},
 	{"told to stop", stopped},
 	{"hung", hung},
 	{"policy replaced", policyReplaced},

@@ -2,12 +2,8 @@ package testbed
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strings"
 )
 
 // The newest Moby and runc that the Go module proxy has. Debian's runc 1.1.5
@@ -17,90 +13,28 @@ const (
 	runcVersion = "v1.5.2"
 )
 
-// errNotBuilt says that the second engine is not in the cache.
-var errNotBuilt = errors.New("the moby engine is not built: run `go run ./tests/testbed/cmd/testbed build`, which takes minutes")
-
-// cacheDir is where built engines are kept between testbeds.
-func cacheDir() (string, error) {
-	if dir := os.Getenv("STIG_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no place to keep the moby engine: %w: set STIG_CACHE to a folder", err)
-	}
-	return filepath.Join(dir, "docker-stig"), nil
-}
-
-func mobyPath(cache string) string {
-	return filepath.Join(cache, "moby-"+mobyVersion+"-runc-"+runcVersion)
+// mobyRecipe builds dockerd as a program of its own module, and runc, which
+// replaces modules and therefore cannot be built so, from a throw-away one.
+var mobyRecipe = recipe{
+	name:   "the moby engine",
+	folder: "moby-" + mobyVersion + "-runc-" + runcVersion,
+	env:    []string{"CGO_ENABLED=1"},
+	hint:   "are libseccomp-dev, pkg-config and gcc there?",
+	steps: func(bin string) [][]string {
+		return [][]string{
+			{"go", "install", "github.com/moby/moby/v2/cmd/dockerd@" + mobyVersion},
+			{"go", "mod", "init", "throwaway"},
+			{"go", "get", "github.com/opencontainers/runc@" + runcVersion},
+			{"go", "build", "-tags", "seccomp", "-o", filepath.Join(bin, "runc"), "github.com/opencontainers/runc"},
+		}
+	},
 }
 
 // MobyDir is the folder with dockerd and runc that BuildMoby made.
-func MobyDir() (string, error) {
-	cache, err := cacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := mobyPath(cache)
-	if !exists(dir) {
-		return "", errNotBuilt
-	}
-	return dir, nil
-}
+func MobyDir() (string, error) { return mobyRecipe.built() }
 
-// BuildMoby builds the second engine from the Go module proxy, unless that
-// was done before, and returns the folder with dockerd and runc. The folder
-// gets its name only when both are in it.
+// BuildMoby builds the second engine, unless that was done before, and returns
+// the folder with dockerd and runc.
 func BuildMoby(ctx context.Context, progress io.Writer) (string, error) {
-	cache, err := cacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := mobyPath(cache)
-	if exists(dir) {
-		return dir, nil
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
-	work, err := os.MkdirTemp(cache, "unfinished-")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = os.RemoveAll(work) }()
-	bin := filepath.Join(work, "bin")
-	if err := os.Mkdir(bin, 0o755); err != nil {
-		return "", err
-	}
-	if err := buildInto(ctx, work, bin, progress); err != nil {
-		return "", fmt.Errorf("building the moby engine: %w", err)
-	}
-	// Somebody else may have been faster; theirs is as good.
-	if err := os.Rename(bin, dir); err != nil && !exists(dir) {
-		return "", err
-	}
-	return dir, nil
-}
-
-// buildInto builds dockerd as a program of its own module, and runc, which
-// replaces modules and therefore cannot be built so, from a throw-away one.
-func buildInto(ctx context.Context, work, bin string, progress io.Writer) error {
-	steps := [][]string{
-		{"go", "install", "github.com/moby/moby/v2/cmd/dockerd@" + mobyVersion},
-		{"go", "mod", "init", "throwaway"},
-		{"go", "get", "github.com/opencontainers/runc@" + runcVersion},
-		{"go", "build", "-tags", "seccomp", "-o", filepath.Join(bin, "runc"), "github.com/opencontainers/runc"},
-	}
-	for i, argv := range steps {
-		_, _ = fmt.Fprintf(progress, "moby engine, step %d of %d: %s\n", i+1, len(steps), strings.Join(argv, " "))
-		cmd := command(ctx, argv...)
-		cmd.Dir = work
-		cmd.Env = append(os.Environ(), "GOBIN="+bin, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=1")
-		cmd.Stdout, cmd.Stderr = progress, progress
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%s: %w: are libseccomp-dev, pkg-config and gcc there?", strings.Join(argv, " "), err)
-		}
-	}
-	return nil
+	return mobyRecipe.build(ctx, progress)
 }

@@ -27,10 +27,7 @@ const abandonable = "stig-tb-*"
 func Start(tb testing.TB, engine Engine) *Testbed {
 	tb.Helper()
 	if reason := Available(tb.Context(), engine); reason != nil {
-		if os.Getenv(RequireEngine) == "1" {
-			tb.Fatalf("needs a real engine, which %s=1 demands: %v", RequireEngine, reason)
-		}
-		tb.Skipf("needs a real engine: run as root with `make deps`: %v", reason)
+		missing(tb, "a real engine, as root and with `make deps`", reason)
 	}
 	if err := takeDownAbandoned(tb.Context()); err != nil {
 		tb.Logf("taking down what killed tests left behind: %v", err)
@@ -49,6 +46,15 @@ func Start(tb testing.TB, engine Engine) *Testbed {
 		tb.Fatalf("bringing the testbed up: %v", err)
 	}
 	return up
+}
+
+// missing ends a test that lacks what it needs.
+func missing(tb testing.TB, what string, reason error) {
+	tb.Helper()
+	if os.Getenv(RequireEngine) == "1" {
+		tb.Fatalf("needs %s, which %s=1 demands: %v", what, RequireEngine, reason)
+	}
+	tb.Skipf("needs %s: %v", what, reason)
 }
 
 func removeAfter(tb testing.TB, dir string) {

@@ -11,9 +11,10 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/docker-stig/docker-stig/shared/logtest"
 )
 
 // startGuard runs the guard in this process, with a test in systemd's place
@@ -21,7 +22,7 @@ import (
 func startGuard(t *testing.T, group string) *running {
 	t.Helper()
 	dir := t.TempDir()
-	r := &running{socket: filepath.Join(dir, "docker.sock"), log: &syncBuffer{}, done: make(chan error, 1)}
+	r := &running{socket: filepath.Join(dir, "docker.sock"), log: &logtest.Log{}, done: make(chan error, 1)}
 	notifySocket := filepath.Join(dir, "notify")
 	states, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notifySocket, Net: "unixgram"})
 	if err != nil {
@@ -34,7 +35,7 @@ func startGuard(t *testing.T, group string) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
 	opts := guardOptions{engine: "unix://" + filepath.Join(dir, "engine.sock"), socket: r.socket, group: group}
-	go func() { r.done <- runGuard(ctx, opts, slog.New(slog.NewJSONHandler(r.log, nil))) }()
+	go func() { r.done <- runGuard(ctx, opts, r.log.Logger()) }()
 	t.Cleanup(func() { cancel(); _ = states.Close() })
 	r.wait(t, "READY=1")
 	return r
@@ -71,16 +72,7 @@ func TestGuardListensAndStops(t *testing.T) {
 			t.Errorf("a connection of the guard to itself: %v", err)
 		}
 		r.wait(t, "WATCHDOG=1")
-		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		r.wait(t, "STOPPING=1")
-		if err := <-r.done; err != nil {
-			t.Errorf("stopping: %v", err)
-		}
-		if _, err := os.Lstat(r.socket); !os.IsNotExist(err) {
-			t.Errorf("the socket is left behind: %v", err)
-		}
+		r.terminate(t)
 		for _, want := range []string{`"msg":"guarding"`, "leads back to the guard", `"streams_cut":0`} {
 			if !strings.Contains(r.log.String(), want) {
 				t.Errorf("the log lacks %s:\n%s", want, r.log)

@@ -148,7 +148,10 @@ func (l *loader) put(ctx context.Context, f *force) {
 	l.end()
 	ctx, l.end = context.WithCancel(ctx)
 	f.current = ctx
-	go f.verifier.Run(ctx)
+	go func() {
+		defer f.verifier.Close()
+		f.verifier.Run(ctx)
+	}()
 	l.served = l.serveMetricsAfter(ctx, l.served, f.Metrics)
 	l.inForce.Store(f)
 	l.engine.ForgetImages()

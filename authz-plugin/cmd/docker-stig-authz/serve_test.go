@@ -5,17 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/authz"
+	"github.com/docker-stig/docker-stig/shared/logtest"
 )
 
 const (
@@ -27,26 +26,9 @@ const (
 type running struct {
 	socket, policy string
 	states         *net.UnixConn
-	log            *syncBuffer
+	log            *logtest.Log
 	stop           context.CancelFunc
 	done           chan error
-}
-
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // start runs the daemon in this process, with a test in systemd's place.
@@ -56,7 +38,7 @@ func start(t *testing.T, policyText string) *running {
 	r := &running{
 		socket: filepath.Join(dir, "plugins", "docker-stig-authz.sock"),
 		policy: filepath.Join(dir, "policy.json"),
-		log:    &syncBuffer{},
+		log:    &logtest.Log{},
 		done:   make(chan error, 1),
 	}
 	r.write(t, policyText)
@@ -70,7 +52,7 @@ func start(t *testing.T, policyText string) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
 	opts := serveOptions{policy: r.policy, socket: r.socket, state: filepath.Join(dir, "state")}
-	go func() { r.done <- runServe(ctx, opts, slog.New(slog.NewJSONHandler(r.log, nil))) }()
+	go func() { r.done <- runServe(ctx, opts, r.log.Logger()) }()
 	t.Cleanup(func() { cancel(); _ = states.Close() })
 	r.wait(t, "READY=1")
 	return r
@@ -156,6 +138,12 @@ func TestServeReloadsAndStops(t *testing.T) {
 		t.Errorf("the log does not say what is wrong:\n%s", r.log)
 	}
 
+	r.terminate(t)
+}
+
+// terminate stops what runs as systemd does.
+func (r *running) terminate(t *testing.T) {
+	t.Helper()
 	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -10,16 +10,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/authz"
+	"github.com/docker-stig/docker-stig/shared/logtest"
 )
 
 // A fleet is an engine whose containers run an image that no policy covers.
@@ -121,8 +120,8 @@ func loaded(t *testing.T, text string, log *slog.Logger) (*loader, *authz.Handle
 // stopped by the one before.
 func TestSweepEndsWithItsPolicy(t *testing.T) {
 	f := newFleet(t, containerID(1), containerID(2), containerID(3), containerID(4))
-	log := &syncBuffer{}
-	l, handler := loaded(t, f.policy("enforced", "stop"), slog.New(slog.NewJSONHandler(log, nil)))
+	log := &logtest.Log{}
+	l, handler := loaded(t, f.policy("enforced", "stop"), log.Logger())
 	f.onStop = func() {
 		if err := os.WriteFile(l.path, []byte(f.policy("permissive", "log")), 0o600); err != nil {
 			t.Error(err)
@@ -158,42 +157,4 @@ func TestSweepForgetsWhatIsGone(t *testing.T) {
 			t.Errorf("after container %d, known are %v", i, known)
 		}
 	}
-}
-
-// TestReloadsLeaveNothingBehind: no goroutine, and no connection to an engine,
-// the same or another one.
-func TestReloadsLeaveNothingBehind(t *testing.T) {
-	fleets := []*fleet{newFleet(t, containerID(1)), newFleet(t, containerID(1))}
-	l, handler := loaded(t, fleets[0].policy("enforced", "log"), slog.New(slog.DiscardHandler))
-	turn := func(i int) {
-		if err := os.WriteFile(l.path, []byte(fleets[i/2%2].policy("enforced", "log")), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		reloadPolicy(t.Context(), handler, l, l.log)
-		if !l.sweep(t.Context(), map[string]string{}) {
-			t.Fatal("the sweep came to nothing")
-		}
-	}
-	count := func() (goroutines, files int) {
-		list, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return runtime.NumGoroutine(), len(list)
-	}
-	for i := range 4 {
-		turn(i)
-	}
-	const turns, spare = 40, 12
-	goroutines, files := count()
-	for i := range turns {
-		turn(i)
-	}
-	var g, f int
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) { // they end by themselves
-		if g, f = count(); g <= goroutines+spare && f <= files+spare {
-			return
-		}
-	}
-	t.Errorf("%d reloads: from %d goroutines and %d files to %d and %d", turns, goroutines, files, g, f)
 }

@@ -11,20 +11,21 @@ import (
 	"time"
 
 	"github.com/docker-stig/docker-stig/authz-plugin/authz"
+	"github.com/docker-stig/docker-stig/shared/logtest"
 )
 
 // A daemon that is stuck must not be taken for one that lives: systemd hears
 // nothing, until it decides again.
 func TestWatchdogIsToldOfNoStuckDaemon(t *testing.T) {
 	t.Parallel()
-	log := &syncBuffer{}
+	log := &logtest.Log{}
 	answers, pings := make(chan error), make(chan struct{})
 	alive := func(context.Context) error { return <-answers }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		watchEvery(ctx, time.Millisecond, alive, slog.New(slog.NewJSONHandler(log, nil)), func() { pings <- struct{}{} })
+		watchEvery(ctx, time.Millisecond, alive, log.Logger(), func() { pings <- struct{}{} })
 	}()
 	for _, stuck := range []bool{false, true, true, false} {
 		if !stuck {
@@ -74,8 +75,8 @@ func TestWatchdogFollowsItsEnvironment(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("WATCHDOG_USEC", test.usec)
 			t.Setenv("WATCHDOG_PID", "")
-			log := &syncBuffer{}
-			watch(t.Context(), func(context.Context) error { t.Error("a probe"); return nil }, slog.New(slog.NewJSONHandler(log, nil)))
+			log := &logtest.Log{}
+			watch(t.Context(), func(context.Context) error { t.Error("a probe"); return nil }, log.Logger())
 			if got := log.String(); !strings.Contains(got, test.want) || (test.want == "") != (got == "") {
 				t.Errorf("the log: %q, want %q in it", got, test.want)
 			}

@@ -82,6 +82,10 @@ func New(opts Options) *Clients {
 	}
 }
 
+// Close lets go of every connection that nobody uses, now and from now on.
+// Requests go on, and leave none behind.
+func (c *Clients) Close() { c.connections.close() }
+
 // TrustServer gives the client for one repository (its GUN) on the trust
 // server at base. The PEM file ca vouches for the server, and nothing beside
 // it does; with "" it is the system's authorities and those of CertDirs.

@@ -31,8 +31,9 @@ type connections struct {
 	dirs    []string
 	timeout time.Duration
 
-	mu   sync.Mutex
-	open map[route]*connection
+	mu     sync.Mutex
+	open   map[route]*connection
+	closed bool
 }
 
 type connection struct {
@@ -78,6 +79,25 @@ func (c *connections) get(r route) (*connection, error) {
 	return made, nil
 }
 
+// close keeps no connection for later.
+func (c *connections) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, open := range c.open {
+		open.CloseIdleConnections()
+	}
+}
+
+// used is told of each connection that an exchange is done with.
+func (c *connections) used(open *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		open.CloseIdleConnections()
+	}
+}
+
 // makeRoom lets any one go; whoever uses it keeps it until done.
 func (c *connections) makeRoom() {
 	for r, old := range c.open {
@@ -110,21 +130,22 @@ func (c *Clients) send(req *http.Request, r route, to peer, until time.Time) (*h
 		return to.explain(err, c.opts.Timeout)
 	}
 	ctx, cancel := context.WithDeadline(req.Context(), until)
+	end := func() { cancel(); c.connections.used(connection) }
 	sent := req.Clone(ctx)
 	if c.opts.UserAgent != "" {
 		sent.Header.Set("User-Agent", c.opts.UserAgent)
 	}
 	resp, err := connection.RoundTrip(sent)
 	if err != nil {
-		cancel()
+		end()
 		return nil, explain(err)
 	}
 	if !leadsSomewhere(resp) {
 		discard(resp)
-		cancel()
+		end()
 		return nil, to.failed(nil, "it redirects to something that is not an address; see its configuration")
 	}
-	resp.Body = &body{ReadCloser: resp.Body, cancel: cancel, explain: explain}
+	resp.Body = &body{ReadCloser: resp.Body, end: end, explain: explain}
 	return resp, nil
 }
 
@@ -142,7 +163,7 @@ func leadsSomewhere(resp *http.Response) bool {
 // A body ends its exchange when it is closed, and explains what breaks it off.
 type body struct {
 	io.ReadCloser
-	cancel  context.CancelFunc
+	end     func()
 	explain func(error) error
 }
 
@@ -155,7 +176,7 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) Close() error {
-	defer b.cancel()
+	defer b.end()
 	return b.ReadCloser.Close()
 }
 

@@ -167,14 +167,9 @@ func TestReadOnlyDisk(t *testing.T) {
 	b := newBench(t)
 	b.opts.CacheDir = "/proc/nowhere" // nobody, not even root, can make it
 	v := notary.New(b.opts)
-	before := b.server.State()
-	b.Sign("v1", other, "targets/releases", "targets/alice")
-	b.Publish()
-	_, err := b.verifyWith(t, v, gun+":v1")
-	must(t, err)
-	b.server.SetState(before)
+	b.rollBack(t, v)
 	for range 2 {
-		_, err = b.verifyWith(t, v, gun+":v1")
+		_, err := b.verifyWith(t, v, gun+":v1")
 		wantReason(t, err, trust.Rollback)
 	}
 	b.server.Fault(status(http.StatusBadGateway))

@@ -89,6 +89,11 @@ func NewVerifier(p *Policy, opts Options) *Verifier {
 // answered from memory.
 func (v *Verifier) Run(ctx context.Context) { v.notary.Run(ctx) }
 
+// Close lets go of connections to trust servers and registries, now and from
+// now on. It is for a policy that another has taken the place of: questions
+// that are under way are answered.
+func (v *Verifier) Close() { v.contents.clients.Close() }
+
 // Stats tells what is kept in memory of signed repositories.
 func (v *Verifier) Stats() notary.Stats { return v.notary.Stats() }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -243,15 +244,19 @@ func newNotaryCommand(dir *string) *cobra.Command {
 func newBuildCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "build",
-		Short: "Build the moby engine into the cache, unless it is there",
+		Short: "Build the moby engine, compose and buildx into the cache, unless they are there",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := testbed.BuildMoby(cmd.Context(), cmd.ErrOrStderr())
-			if err != nil {
-				return err
+			for _, build := range []func(context.Context, io.Writer) (string, error){testbed.BuildMoby, testbed.BuildClientPlugins} {
+				dir, err := build(cmd.Context(), cmd.ErrOrStderr())
+				if err != nil {
+					return err
+				}
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), dir); err != nil {
+					return err
+				}
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir)
-			return err
+			return nil
 		},
 	}
 }
