@@ -23,6 +23,9 @@ import (
 type checkOptions struct {
 	host        hostOptions
 	names       []string
+	selection   selection
+	guide       string
+	all         bool
 	format      report.Format
 	output      string
 	failOn      string
@@ -37,12 +40,21 @@ func newCheckCommand(dockerCLI command.Cli, build Build) *cobra.Command {
 		Short: "Check an engine against the Docker Enterprise STIG",
 		Long: `Check an engine, its host, UCP and DTR against DISA's Docker Enterprise 2.x
 Linux/UNIX STIG. A RULE is a Vuln ID (V-235788), a STIG ID (DKER-EE-001770) or a
-Rule ID of any release; without one all that docker stig knows are checked.
+Rule ID of any release; without one all 101 are checked. The table lists what a
+person has to act on, --all the rest, too; ckl and cklb are files for STIG
+Viewer 2 and 3 and for whatever reads them.
+
+What only the site knows comes from site.yaml: see docker stig site init. A
+remote engine is asked what its API tells; its host's files cannot be seen, and
+what needs them is Not_Reviewed. --host-root checks the files of a host that is
+mounted here.
 
 Nothing is changed. What could not be found out is Not_Reviewed, with what to
 give. Exit code 2 means open findings at or above --fail-on, 3 that nothing is
 open but something is Not_Reviewed.`,
 		Example: `  docker stig check
+  docker stig check --severity I --component engine,host
+  docker stig check --format ckl -o host.ckl --benchmark U_Docker_Enterprise_2-x_Linux-Unix_STIG_V2R2_Manual-xccdf.xml
   docker stig check V-235847 --ucp-url https://ucp.example.com --ucp-username admin --ucp-password-file pw
   docker stig check --format json -o checklist.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,6 +65,9 @@ open but something is Not_Reviewed.`,
 	flags := cmd.Flags()
 	opts.host.addFlags(flags)
 	flags.Var(&opts.format, "format", "Write the checklist as "+report.Formats())
+	flags.BoolVar(&opts.all, "all", false, "List requirements that pass or do not apply in the table, too")
+	flags.StringVar(&opts.guide, "benchmark", "", "DISA's own XCCDF of the guide, whose texts go into ckl and cklb")
+	opts.selection.addFlags(flags)
 	flags.StringVarP(&opts.output, "output", "o", "", "Write the checklist to a file instead of standard output")
 	flags.StringVar(&opts.failOn, "fail-on", "III", "Exit 2 for open findings of this category (I, II, III) or above")
 	flags.StringVar(&opts.packageFile.Path, "package", "", "Judge this engine package, .deb or .rpm, brought by hand (V-235788)")
@@ -70,7 +85,15 @@ func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts chec
 	if err != nil {
 		return fmt.Errorf("--fail-on: %w", err)
 	}
-	guide, requirements, err := selectRequirements(opts.names)
+	guide, named, err := selectRequirements(opts.names)
+	if err != nil {
+		return err
+	}
+	requirements, err := opts.selection.requirements(named)
+	if err != nil {
+		return err
+	}
+	texts, err := readManual(opts.guide)
 	if err != nil {
 		return err
 	}
@@ -84,15 +107,25 @@ func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts chec
 	if err := opts.addFiles(h); err != nil {
 		return err
 	}
-	connect(dockerCLI, h)
+	if err := opts.selection.apply(h); err != nil {
+		return err
+	}
+	opts.host.connect(ctx, dockerCLI, h)
 	checklist := scan.Run(ctx, h, scan.Options{
 		Benchmark:    guide,
 		Requirements: requirements,
 		Now:          time.Now,
 		Progress:     progress(dockerCLI),
 	})
+	checklist.Guide = texts
 	if err := writeChecklist(dockerCLI.Out(), opts, checklist, build); err != nil {
 		return err
+	}
+	for _, ending := range scan.Ending(h.Site, time.Now()) {
+		_, _ = fmt.Fprintf(dockerCLI.Err(), "docker stig: %s: renew it in site.yaml\n", ending)
+	}
+	if more := asRoot(os.Geteuid(), h, checklist); more != "" {
+		_, _ = fmt.Fprintf(dockerCLI.Err(), "docker stig: %s\n", more)
 	}
 	return checkExit(checklist, failOn)
 }
@@ -142,19 +175,38 @@ func checkExit(checklist scan.Checklist, failOn stig.Severity) error {
 
 // writeChecklist writes to the output file whole, or not at all.
 func writeChecklist(w io.Writer, opts checkOptions, checklist scan.Checklist, build Build) error {
-	tool := report.Tool{Name: "docker-stig", Version: build.Version, Commit: build.Commit}
+	options := report.Options{
+		Tool: report.Tool{Name: "docker-stig", Version: build.Version, Commit: build.Commit},
+		All:  opts.all || len(opts.names) > 0, // who asks for a rule wants its answer
+		Next: next(opts, checklist),
+	}
 	if opts.output == "" {
-		return report.Write(w, opts.format, checklist, tool)
+		return report.Write(w, opts.format, checklist, options)
 	}
 	file, err := renameio.NewPendingFile(opts.output, renameio.WithPermissions(0o644))
 	if err != nil {
 		return fmt.Errorf("writing the checklist to %s: %w", opts.output, cause(err))
 	}
 	defer file.Cleanup() //nolint:errcheck // after a replace there is nothing left to clean
-	if err := report.Write(file, opts.format, checklist, tool); err != nil {
+	if err := report.Write(file, opts.format, checklist, options); err != nil {
 		return fmt.Errorf("writing the checklist: %w", err)
 	}
 	return file.CloseAtomicallyReplace()
+}
+
+// next is the one command that brings a person on.
+func next(opts checkOptions, c scan.Checklist) string {
+	_, err := os.Stat(opts.host.site)
+	switch {
+	case len(opts.names) > 0:
+		return ""
+	case os.IsNotExist(err) && c.Count(stig.NotReviewed) > 0:
+		return "docker stig site init, which begins a site.yaml for what only your site knows"
+	case c.Count(stig.Open) > 0:
+		return "docker stig rules RULE, which tells what to do about one of them"
+	default:
+		return "docker stig check --format ckl -o checklist.ckl, which writes the evidence"
+	}
 }
 
 // cause leaves out the name of the temporary file.

@@ -42,6 +42,8 @@ not be found out; 1 everything else, bad usage too.`,
 	cmd.AddCommand(
 		newCheckCommand(dockerCLI, build),
 		newFixCommand(dockerCLI),
+		newRulesCommand(dockerCLI),
+		newSiteCommand(dockerCLI),
 		newTrustCommand(dockerCLI),
 		newAuthzCommand(dockerCLI),
 		newVersionCommand(dockerCLI, build),

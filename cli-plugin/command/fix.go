@@ -62,7 +62,7 @@ func runFix(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
 	if err != nil {
 		return err
 	}
-	connect(dockerCLI, h)
+	opts.host.connect(ctx, dockerCLI, h)
 	plan, err := remedy.Make(ctx, h, requirements)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func confirm(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error 
 func checkAgain(ctx context.Context, dockerCLI command.Cli, h *host.Host, guide benchmark.Benchmark, requirements []benchmark.Requirement) error {
 	checklist := scan.Run(ctx, h, scan.Options{Benchmark: guide, Requirements: requirements, Now: time.Now, Progress: progress(dockerCLI)})
 	_, _ = fmt.Fprintln(dockerCLI.Out())
-	if err := report.Write(dockerCLI.Out(), report.Table, checklist, report.Tool{}); err != nil {
+	if err := report.Write(dockerCLI.Out(), report.Table, checklist, report.Options{All: true}); err != nil {
 		return err
 	}
 	return checkExit(checklist, stig.CATIII)

@@ -32,6 +32,7 @@ const maxPassword = 4 << 10 // bytes
 type hostOptions struct {
 	policy policyOptions
 	site   string
+	root   string // of a mounted host; empty: this one's, if the engine is here
 	ucp    site.Server
 	dtr    site.Server
 }
@@ -39,6 +40,7 @@ type hostOptions struct {
 func (o *hostOptions) addFlags(flags *pflag.FlagSet) {
 	o.policy.addFlags(flags)
 	flags.StringVar(&o.site, "site", cmp.Or(os.Getenv("STIG_SITE"), site.DefaultPath), "The site's values (env STIG_SITE)")
+	flags.StringVar(&o.root, "host-root", "", "Folder in which the engine's host is mounted")
 	addServerFlags(flags, &o.ucp, "ucp", "UCP or MKE")
 	addServerFlags(flags, &o.dtr, "dtr", "DTR or MSR")
 }
@@ -139,8 +141,20 @@ func stateDir() string {
 	return filepath.Join(dir, "docker-stig")
 }
 
+// bare makes a host of which the site says nothing.
+func (o *hostOptions) bare() (*host.Host, error) {
+	if info, err := os.Stat(o.root); o.root != "" && (err != nil || !info.IsDir()) {
+		return nil, fmt.Errorf("--host-root: %s is no folder", o.root)
+	}
+	return &host.Host{}, nil
+}
+
 // open makes the host that rules ask, but for its engine: see connect.
 func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
+	h, err := o.bare()
+	if err != nil {
+		return nil, err
+	}
 	values, err := site.Load(o.site)
 	if err != nil {
 		return nil, err
@@ -149,7 +163,7 @@ func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host.Host{Site: values}
+	h.Site = values
 	if verifier != nil {
 		h.Trust = verifier.SignaturesOnly()
 	}
@@ -177,13 +191,16 @@ func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
 	return h, nil
 }
 
-// connect gives the host its engine. Docker's client asks the engine for its
-// version at once, so this comes when all input is known to be good.
-func connect(dockerCLI command.Cli, h *host.Host) {
+// connect gives the host its engine, and its files and programs where they can
+// be seen. Docker's client asks the engine for its version at once, so this
+// comes when all input is known to be good.
+func (o *hostOptions) connect(ctx context.Context, dockerCLI command.Cli, h *host.Host) {
 	h.Engine = dockerCLI.Client()
 	h.Address = dockerCLI.DockerEndpoint().Host
+	h.Now = time.Now
+	h.See(ctx, o.root)
 	if h.Package == nil {
-		h.Package = host.InstalledPackage(h.Address, h.Site.ApprovedKeys, time.Now)
+		h.Package = h.EnginePackage(o.root)
 	}
 }
 

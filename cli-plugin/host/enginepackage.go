@@ -4,30 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host/packages"
-	"golang.org/x/sys/unix"
 )
 
 // ErrRemote says that a question needs files that this connection cannot see.
 var ErrRemote = errors.New("this connection cannot see the host: run docker stig check on the engine's own host")
 
 // InstalledPackage proves the package that the engine at address was installed
-// from. Only a local socket leads to an engine whose files can be seen.
-func InstalledPackage(address string, approved []string, now func() time.Time) func(context.Context) (packages.Proof, error) {
+// from. Only a local socket leads to an engine whose files can be seen, unless
+// its host is mounted at root.
+func InstalledPackage(root, address string, approved []string, now func() time.Time) func(context.Context) (packages.Proof, error) {
 	return func(ctx context.Context) (packages.Proof, error) {
-		if !strings.HasPrefix(address, "unix://") {
-			return packages.Proof{}, ErrRemote
+		o := packages.Options{Root: root, Approved: approved, Now: now()}
+		if root == "" {
+			if !strings.HasPrefix(address, "unix://") {
+				return packages.Proof{}, ErrRemote
+			}
+			o.Root, o.Engine = "/", enginePath(ctx, address)
 		}
-		return packages.Installed(ctx, packages.Options{
-			Root: "/", Engine: enginePath(ctx, address), Approved: approved, Now: now(),
-		})
+		return packages.Installed(ctx, o)
 	}
+}
+
+// EnginePackage proves the package of the host's own engine, once See has been
+// called with the same root.
+func (h *Host) EnginePackage(root string) func(context.Context) (packages.Proof, error) {
+	if h.Files == nil {
+		return func(context.Context) (packages.Proof, error) { return packages.Proof{}, h.unseen() }
+	}
+	return InstalledPackage(root, h.Address, h.Site.ApprovedKeys, h.Now)
 }
 
 // PackageFile proves an engine package brought by hand.
@@ -42,23 +52,11 @@ func enginePath(ctx context.Context, address string) string {
 	if !ok {
 		return ""
 	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
+	peer, err := peerOf(ctx, socket)
 	if err != nil {
 		return ""
 	}
-	defer conn.Close()
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return ""
-	}
-	var peer *unix.Ucred
-	if err := raw.Control(func(fd uintptr) {
-		peer, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil || peer == nil {
-		return ""
-	}
-	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", peer.Pid))
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", peer))
 	if err != nil || filepath.Base(path) != "dockerd" {
 		return ""
 	}

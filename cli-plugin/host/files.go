@@ -196,9 +196,17 @@ func kindOf(mode fs.FileMode) string {
 // seen gives the host's files, or ErrRemote where they cannot be seen.
 func (h *Host) seen() (Files, error) {
 	if h.Files == nil {
-		return nil, ErrRemote
+		return nil, h.unseen()
 	}
 	return h.Files, nil
+}
+
+// unseen says why the host's files cannot be seen.
+func (h *Host) unseen() error {
+	if h.Unseen != nil {
+		return h.Unseen
+	}
+	return ErrRemote
 }
 
 // Stat describes a file of the host.

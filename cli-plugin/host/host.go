@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/distribution/reference"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/audit"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/dtr"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/packages"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
@@ -62,6 +63,7 @@ type Host struct {
 	DTR      *dtr.Client
 	Files    Files    // of the engine's host; nil: they cannot be seen from here
 	Programs Programs // of the engine's host; nil: they cannot be run from here
+	Unseen   error    // why Files is nil, an ErrRemote; nil: the address is another machine's
 	Now      func() time.Time
 	// Narrow says which containers are asked about; nil: all.
 	Narrow   func(container.Summary) bool
@@ -72,11 +74,17 @@ type Host struct {
 	Package func(context.Context) (packages.Proof, error)
 
 	// One pass over the engine's objects serves all rules.
-	info       memo[system.Info]
-	version    memo[client.ServerVersionResult]
-	listed     memo[[]Image]
-	summary    memo[[]container.Summary]
-	containers memo[[]Container]
+	info         memo[system.Info]
+	version      memo[client.ServerVersionResult]
+	listed       memo[[]Image]
+	summary      memo[[]container.Summary]
+	containers   memo[[]Container]
+	auditRules   memo[audit.Rules]
+	execs        memo[[]audit.Exec]
+	distribution memo[Distribution]
+	processes    memo[map[string]processes]
+	volumes      memo[byVolumeName]
+	dockerd      memo[*Dockerd]
 }
 
 // Held is what an engine holds under a name or an ID.

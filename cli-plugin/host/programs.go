@@ -60,7 +60,7 @@ func (l *limited) Write(p []byte) (int, error) {
 // Run asks a program of the host.
 func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	if h.Programs == nil {
-		return nil, fmt.Errorf("%s cannot be asked: %w", name, ErrRemote)
+		return nil, fmt.Errorf("%s cannot be asked: %w", name, h.unseen())
 	}
 	return h.Programs.Run(ctx, name, args...)
 }

@@ -46,7 +46,15 @@ func TestMake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := Make(t.Context(), &host.Host{Engine: &hosttest.Engine{}}, b.Requirements)
+	var signed []benchmark.Requirement
+	for _, id := range []stig.ID{stig.VendorSigned, stig.RegistryTags, stig.TrustEnforced} {
+		r, ok := b.Find(string(id))
+		if !ok {
+			t.Fatalf("no %s", id)
+		}
+		signed = append(signed, r)
+	}
+	plan, err := Make(t.Context(), &host.Host{Engine: &hosttest.Engine{}}, signed)
 	if err != nil {
 		t.Fatal(err)
 	}

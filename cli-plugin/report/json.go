@@ -32,7 +32,12 @@ type guide struct {
 }
 
 type target struct {
-	Engine string `json:"engine"`
+	Engine   string `json:"engine"`
+	Edition  string `json:"edition,omitempty"`
+	HostName string `json:"hostName,omitempty"`
+	FQDN     string `json:"fqdn,omitempty"`
+	IP       string `json:"ip,omitempty"`
+	MAC      string `json:"mac,omitempty"`
 }
 
 // A Tool names the program that made a report.
@@ -61,6 +66,11 @@ type result struct {
 	Details  string         `json:"details"`
 	Findings []stig.Finding `json:"findings"`
 	CCIs     []string       `json:"ccis"`
+
+	Component string   `json:"component"`
+	Facts     string   `json:"facts"` // hash of what was found: an answer in site.yaml may rest on it
+	Comments  []string `json:"comments,omitempty"`
+	Waived    bool     `json:"waived,omitempty"`
 }
 
 // Summarize counts a checklist's requirements.
@@ -78,12 +88,12 @@ func Summarize(c scan.Checklist) Summary {
 	}
 }
 
-func writeJSON(w io.Writer, c scan.Checklist, tool Tool) error {
+func writeJSON(w io.Writer, c scan.Checklist, o Options) error {
 	doc := document{
 		SchemaVersion: schemaVersion,
 		Benchmark:     guide{c.Benchmark.ID, c.Benchmark.Title, c.Benchmark.ReleaseName(), c.Benchmark.Date},
-		Target:        target{Engine: c.Target},
-		Tool:          tool,
+		Target:        target{c.Target, c.Edition, c.Asset.HostName, c.Asset.FQDN, c.Asset.IP, c.Asset.MAC},
+		Tool:          o.Tool,
 		Started:       c.Started,
 		Ended:         c.Ended,
 		Summary:       Summarize(c),
@@ -92,6 +102,7 @@ func writeJSON(w io.Writer, c scan.Checklist, tool Tool) error {
 	for _, r := range c.Results {
 		doc.Results = append(doc.Results, result{
 			r.VulnID, r.StigID, r.RuleID, r.Severity, r.Status, r.Title, r.Details, r.Findings, r.CCIs,
+			r.Component, r.Facts, r.Comments, r.Waived,
 		})
 	}
 	encoder := json.NewEncoder(w)

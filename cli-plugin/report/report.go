@@ -1,6 +1,7 @@
-// Package report writes a Checklist: as a table for a person, and as JSON for
-// a program. It adds nothing to it and judges nothing; the same checklist
-// gives the same bytes.
+// Package report writes a Checklist: as a table for a person, as JSON for a
+// program, and as the evidence files of STIG Viewer 2 (CKL, DISA's checklist
+// schema 2.5) and STIG Viewer 3 (CKLB 1.0). It judges nothing; the same
+// checklist gives the same bytes.
 package report
 
 import (
@@ -20,11 +21,22 @@ type Format string
 const (
 	Table Format = "table"
 	JSON  Format = "json"
+	CKL   Format = "ckl"
+	CKLB  Format = "cklb"
 )
 
-var writers = map[Format]func(io.Writer, scan.Checklist, Tool) error{
+var writers = map[Format]func(io.Writer, scan.Checklist, Options) error{
 	Table: writeTable,
 	JSON:  writeJSON,
+	CKL:   writeCKL,
+	CKLB:  writeCKLB,
+}
+
+// Options say what belongs to a report beside its checklist.
+type Options struct {
+	Tool Tool
+	All  bool   // the table lists what passes and what does not apply, too
+	Next string // what a person does next; empty: nothing
 }
 
 // Formats lists the formats there are, for a flag's help.
@@ -52,10 +64,10 @@ func (f *Format) String() string { return string(*f) }
 func (f *Format) Type() string { return "format" }
 
 // Write writes a checklist in a format.
-func Write(w io.Writer, f Format, c scan.Checklist, tool Tool) error {
+func Write(w io.Writer, f Format, c scan.Checklist, o Options) error {
 	write, ok := writers[f]
 	if !ok {
 		return fmt.Errorf("no format %q: want one of %s", f, Formats())
 	}
-	return write(w, c, tool)
+	return write(w, c, o)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/benchmark"
+	"github.com/docker-stig/docker-stig/cli-plugin/host"
 	"github.com/docker-stig/docker-stig/cli-plugin/scan"
 	"github.com/docker-stig/docker-stig/shared/stig"
 	"github.com/google/go-cmp/cmp"
@@ -30,8 +31,9 @@ func sample(t *testing.T) scan.Checklist {
 	result := func(i int, status stig.Status, findings ...stig.Finding) scan.Result {
 		return scan.Result{Requirement: b.Requirements[i], Status: status, Details: "details", Findings: findings}
 	}
+	b.Requirements = b.Requirements[:3]
 	b.Requirements[2].Severity = stig.CATI
-	return scan.Checklist{Benchmark: b, Target: "unix:///var/run/docker.sock", Started: at, Ended: at.Add(time.Second), Results: []scan.Result{
+	return scan.Checklist{Benchmark: b, Target: "unix:///var/run/docker.sock", Asset: host.Asset{HostName: "dkr01", FQDN: "dkr01.example.com", IP: "192.0.2.5", MAC: "02:42:ac:11:00:02"}, Edition: "Docker Engine - Community 29.2.0", Started: at, Ended: at.Add(time.Second), Results: []scan.Result{
 		result(0, stig.NotAFinding, stig.Finding{Object: "engine package", Status: stig.NotAFinding, Details: "signed", Evidence: []stig.Fact{{Source: "dpkg", Asked: "status", Answer: "<docker-ce>"}}, Expires: at}),
 		result(1, stig.Open, many...),
 		result(2, stig.Open, stig.Finding{Status: stig.Open, Details: "off"}),
@@ -46,7 +48,7 @@ func TestGolden(t *testing.T) {
 		t.Run(string(format), func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			if err := Write(&out, format, sample(t), Tool{"docker-stig", "1.2.3", "abc"}); err != nil {
+			if err := Write(&out, format, sample(t), Options{Tool: Tool{"docker-stig", "1.2.3", "abc"}, All: true, Next: "docker stig site init"}); err != nil {
 				t.Fatal(err)
 			}
 			golden := filepath.Join("testdata", "checklist."+string(format)+".golden")
@@ -71,7 +73,7 @@ func TestUnknownFormat(t *testing.T) {
 	if err := new(Format).Set("pdf"); err == nil {
 		t.Error("pdf was taken for a format")
 	}
-	if err := Write(&bytes.Buffer{}, "pdf", scan.Checklist{}, Tool{}); err == nil {
+	if err := Write(&bytes.Buffer{}, "pdf", scan.Checklist{}, Options{}); err == nil {
 		t.Error("pdf was written")
 	}
 }

@@ -10,7 +10,11 @@ import (
 func Catalog() []Rule {
 	return slices.Concat(
 		[]Rule{vendorSigned, registryTags, trustEnforced},
-		isolationRules,
+		isolationRules, securityRules, powerRules, mountRules, limitRules, portRules, identityRules,
+		daemonRules,
+		fileRules, auditdRules, execRules, swarmRules, imageRules,
+		ucpRules, dtrRules, serverCertificates,
+		manualRules,
 	)
 }
 

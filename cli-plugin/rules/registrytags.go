@@ -26,6 +26,16 @@ var registryTags = Rule{
 	IDs:     []stig.ID{stig.RegistryTags},
 	Applies: managed(host.DTR, hasDTR),
 	Check:   checkRegistryTags,
+	Steps: []Step{
+		{"every repository of DTR is listed", "checkRegistryTags"},
+		{"inNotary is true for each tag of each repository", "judgeTag"},
+	},
+	Readings: []string{
+		"all pages are read, not only the first",
+		"hashMismatch has to be false too: a tag that was signed once and then pushed over is still in Notary",
+		"where the policy has a root for a repository, its signatures are verified here: what DTR says is DTR's word alone",
+		"an account that is no administrator sees a part of the registry, so a clean result of one proves nothing",
+	},
 }
 
 func checkRegistryTags(ctx context.Context, h *host.Host) ([]stig.Finding, error) {

@@ -106,6 +106,8 @@ func judge(t *testing.T, id stig.ID, h *host.Host, want stig.Status, details str
 	}
 	if got := stig.Worst(findings); got != want {
 		t.Errorf("got %v, want %v:\n%s", got, want, text.String())
+	} else {
+		saw(id, got)
 	}
 	if !strings.Contains(text.String(), details) {
 		t.Errorf("want %q in:\n%s", details, text.String())
@@ -128,7 +130,7 @@ func TestVendorSigned(t *testing.T) {
 		"vendor's package, no UCP":  {func(*host.Host) {}, stig.NotAFinding, "docker-ce 5:29.0"},
 		"package refused":           {func(h *host.Host) { h.Package = refused }, stig.Open, "signed by a stranger"},
 		"package not installed yet": {func(h *host.Host) { h.Package = file }, stig.NotReviewed, "whether the engine on this host"},
-		"remote engine":             {func(h *host.Host) { h.Package = host.InstalledPackage("ssh://x", nil, time.Now) }, stig.NotReviewed, "cannot see the host"},
+		"remote engine":             {func(h *host.Host) { h.Package = host.InstalledPackage("", "ssh://x", nil, time.Now) }, stig.NotReviewed, "cannot see the host"},
 		"engine does not answer":    {func(h *host.Host) { h.Engine = &hosttest.Engine{Err: errors.New("gone")} }, stig.NotReviewed, "gone"},
 		"UCP signed":                {func(h *host.Host) { h.Engine, h.Trust = &hosttest.Engine{Images: ucpHeld}, vendor }, stig.NotAFinding, "digest " + string(signedDigest)},
 		"UCP signed, expires soon":  {func(h *host.Host) { h.Engine, h.Trust = &hosttest.Engine{Images: ucpHeld}, expiring{vendor} }, stig.NotAFinding, "signed again by 2026-12-24"},
@@ -180,7 +182,7 @@ func management(t *testing.T, url string, pem []byte, account doubles.Account) m
 	if err := os.WriteFile(ca, pem, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return mgmt.Options{URL: url, CAFile: ca, Username: account.Username, Password: account.Password, Timeout: 300 * time.Millisecond}
+	return mgmt.Options{URL: url, CAFile: ca, Username: account.Username, Password: account.Password, Timeout: 2 * time.Second}
 }
 
 func newDTR(t *testing.T, opts doubles.DTROptions, account int) (*doubles.DTR, *dtr.Client) {

@@ -14,25 +14,34 @@ import (
 )
 
 // trustEnforced wants UCP to run only images signed by the site's teams
-// (V-235847, CAT II).
+// (V-235847 and V-235838, CAT II).
 //
 // DISA's command line looks at require_content_trust alone; its steps in the
 // web console want the organizations and teams to match the site's list too,
 // so both count. The discussion calls LDAP and the audit level imperative;
 // V-235780 and V-235778 judge those, and here they are reported.
 var trustEnforced = Rule{
-	IDs:     []stig.ID{stig.TrustEnforced},
+	IDs:     []stig.ID{stig.TrustEnforced, "DKER-EE-003590"},
 	Applies: managed(host.UCP, hasUCP),
 	Check:   checkTrustEnforced,
-	Fix:     fixTrustEnforced,
+	Steps: []Step{
+		{"sign in to UCP and export its configuration", "ucp.ConfigTOML"},
+		{"[trust_configuration] require_content_trust is true", "judgeTrustEnforced"},
+		{"the organizations and teams that have to sign are the site's", "judgeTrustEnforced"},
+	},
+	Readings: []string{
+		"The command-line check looks at require_content_trust alone; the steps in the web console want organizations and teams to be the site's, too. Both count, as the requirement is one.",
+		"V-235847 calls LDAP and the audit level imperative. V-235780 and V-235778 judge those, and here they are reported.",
+	},
+	Fix: fixTrustEnforced,
 }
 
 func checkTrustEnforced(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
-	doc, err := h.UCP.ConfigTOML(ctx)
+	doc, err := h.UCP.Document(ctx)
 	if err != nil {
 		return nil, err
 	}
-	config, err := ucp.ParseConfig(doc)
+	config, err := doc.Config()
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +124,7 @@ func fixTrustEnforced(ctx context.Context, h *host.Host) (Changes, error) {
 	}
 	change := Change{
 		Subject:    "ucp-config.toml of " + h.UCP.URL(),
-		Serves:     []stig.ID{stig.TrustEnforced},
+		Serves:     []stig.ID{stig.TrustEnforced, "DKER-EE-003590"},
 		Disruption: NoDisruption,
 		Before:     before,
 		After:      after,
@@ -130,6 +139,9 @@ func uploadConfig(ctx context.Context, client *ucp.Client, before, after []byte)
 	now, err := client.ConfigTOML(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the configuration once more before the upload: %w", err)
+	}
+	if string(now) == string(after) {
+		return nil // made already, for the other requirement that asks for it
 	}
 	if string(now) != string(before) {
 		return errors.New("somebody changed UCP's configuration since it was read; nothing was uploaded: run the fix again")

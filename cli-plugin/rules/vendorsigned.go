@@ -29,6 +29,16 @@ import (
 var vendorSigned = Rule{
 	IDs:   []stig.ID{stig.VendorSigned},
 	Check: checkVendorSigned,
+	Steps: []Step{
+		{"the vendor's key is among those that the host trusts for packages", "judgePackage"},
+		{"the engine's package comes from the vendor's repository, or carries the vendor's signature", "packages.Installed"},
+		{"docker trust inspect shows a digest among SignedTags for the UCP image of the version in use, and the same for DTR", "judgeVendorImage"},
+	},
+	Readings: []string{
+		"the package must be the very one that the signed metadata of its repository names: a key that is trusted proves nothing about a package that came another way",
+		"an image that the engine holds must have the digest that was signed: a signed tag alone says nothing about it",
+		"a host with neither UCP nor DTR is judged by its package alone",
+	},
 }
 
 func checkVendorSigned(ctx context.Context, h *host.Host) ([]stig.Finding, error) {

@@ -24,7 +24,10 @@ const maxParallel = 8
 // A Checklist is the answer to a benchmark for one target.
 type Checklist struct {
 	Benchmark benchmark.Benchmark
-	Target    string // the engine's address
+	Guide     *benchmark.Guide // DISA's own texts, where the site gave them
+	Target    string           // the engine's address
+	Asset     host.Asset
+	Edition   string // "Docker Engine - Community 29.2.0"; empty: it did not tell
 	Started   time.Time
 	Ended     time.Time
 	Results   []Result // in the benchmark's order
@@ -36,6 +39,9 @@ type Result struct {
 	Status   stig.Status
 	Details  string // of the findings that decide, one line each
 	Findings []stig.Finding
+	Facts    string   // hash of what the rule found: see site.Answer
+	Comments []string // the site's word: an answer, a citation, waivers
+	Waived   bool     // every open finding is: the risk was accepted
 }
 
 // Count gives the number of requirements with a status.
@@ -80,13 +86,14 @@ func Run(ctx context.Context, h *host.Host, o Options) Checklist {
 		group.SetLimit(maxParallel)
 		for i, requirement := range wanted {
 			group.Go(func() error {
-				list.Results[i] = answer(ctx, h, requirement)
+				list.Results[i] = answer(ctx, h, requirement, list.Started)
 				finished <- i
 				return nil
 			})
 		}
 		_ = group.Wait() // no rule returns an error
 	}()
+	list.Asset, list.Edition = h.Asset(ctx), h.Edition(ctx)
 	done := 0
 	for i := range finished {
 		done++
@@ -105,7 +112,12 @@ func ordered(b benchmark.Benchmark, wanted []benchmark.Requirement) []benchmark.
 	})
 }
 
-func answer(ctx context.Context, h *host.Host, r benchmark.Requirement) Result {
+// answer gives what is said of one requirement: by the site where it cites
+// another checklist, else by its rule, and then by the site again.
+func answer(ctx context.Context, h *host.Host, r benchmark.Requirement, now time.Time) Result {
+	if cited, ok := cite(h.Site.AssessedIn, r, now); ok {
+		return cited
+	}
 	findings, err := judge(ctx, h, r.StigID)
 	if err == nil && len(findings) == 0 {
 		err = fmt.Errorf("the rule for %s judged nothing: please report this", r.StigID)
@@ -114,7 +126,9 @@ func answer(ctx context.Context, h *host.Host, r benchmark.Requirement) Result {
 		findings = []stig.Finding{{Status: stig.NotReviewed, Details: err.Error()}}
 	}
 	status := stig.Worst(findings)
-	return Result{Requirement: r, Status: status, Details: details(findings, status), Findings: findings}
+	result := Result{Requirement: r, Status: status, Details: details(findings, status), Findings: findings, Facts: factsOf(findings)}
+	result.settle(h.Site, now)
+	return result
 }
 
 // judge runs the rule for a requirement and survives it.

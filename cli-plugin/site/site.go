@@ -1,6 +1,7 @@
 // Package site reads site.yaml: what only the site can tell. It holds values,
-// such as approved signing keys and where UCP and DTR are; what follows from
-// them is decided by the rules. Answers and waivers are not read yet.
+// such as the figures of its security plan and where UCP and DTR are, answers
+// to what a program cannot decide, and waivers of risks that were accepted.
+// What follows from them is decided by the rules and by package scan.
 package site
 
 import (
@@ -11,11 +12,14 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/docker-stig/docker-stig/shared/stig"
 )
 
 // DefaultPath is where a site keeps its values.
@@ -27,13 +31,19 @@ const maxSite = 4 << 20 // bytes; a site's answers to 101 requirements are a few
 // not given, and leaves its requirement Not_Reviewed; an empty one allows
 // nothing.
 type Site struct {
+	Asset Asset `yaml:"asset"`
+	// Answers settle what only a person can, by STIG ID.
+	Answers map[stig.ID]Answer `yaml:"answers"`
+	Waivers []Waiver           `yaml:"waivers"`
+	// AssessedIn cites the checklist of the cluster; nil: there is none.
+	AssessedIn *Citation `yaml:"assessed-in"`
 	// ApprovedKeys are full fingerprints of package signing keys that the
 	// organization approves beside the vendors' (CM-5(3), V-235788).
 	ApprovedKeys []string `yaml:"approved-keys"`
 	// VendorImages are the UCP and DTR images in use, by tag (V-235788).
 	VendorImages []string `yaml:"vendor-images"`
 	// TrustedCA is a PEM file of the authorities whose certificates UCP and
-	// DTR may show (V-235793, V-235794, V-235828, V-235829, V-235871).
+	// DTR may show (V-235793, V-235794, V-235841, V-235842, V-235871).
 	TrustedCA  string     `yaml:"trusted-ca"`
 	Containers Containers `yaml:"containers"`
 	Logging    Logging    `yaml:"logging"`
@@ -65,7 +75,7 @@ type Logging struct {
 // Swarm is what the site's plan says of the swarm.
 type Swarm struct {
 	NodeCertExpiry string              `yaml:"node-cert-expiry"` // "2160h"
-	Secrets        map[string][]string `yaml:"secrets"`          // secrets that a service has to use
+	Secrets        map[string][]string `yaml:"secrets"`          // secrets that a service has to use; []: any
 	// EncryptedByApplication are overlay networks whose applications encrypt
 	// what they send.
 	EncryptedByApplication []string `yaml:"encrypted-by-application"`
@@ -75,7 +85,8 @@ type Swarm struct {
 type DTR struct {
 	Server `yaml:",inline"`
 	// Access maps ORG/TEAM to what it may do with repositories:
-	// "prod/web": "read-only". Nil: the site has not said.
+	// "prod/web": "read-only". An ORG alone is an organization without teams.
+	// Nil: the site has not said.
 	Access map[string]map[string]string `yaml:"access"`
 	// Members maps ORG/TEAM to its members.
 	Members map[string][]string `yaml:"members"`
@@ -160,6 +171,10 @@ func validate(name string, raw []byte, s Site) error {
 		if _, err := reference.ParseDockerRef(image); err != nil {
 			return fault(name, raw, fmt.Sprintf("$.vendor-images[%d]", i), "%q: %v", image, err)
 		}
+	}
+	if wrong := s.complaints(); len(wrong) > 0 {
+		first := slices.MinFunc(wrong, func(a, b complaint) int { return strings.Compare(a.path, b.path) })
+		return fault(name, raw, first.path, "%s", first.message)
 	}
 	for section, address := range map[string]string{"ucp": s.UCP.URL, "dtr": s.DTR.URL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {

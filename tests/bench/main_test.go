@@ -1,8 +1,9 @@
 // Package bench measures what docker-stig-authz costs those who use an engine:
-// in its answers, in the engine's, and in memory. It proves nothing about what
-// the plugin decides; other folders of tests do.
+// in its answers, in the engine's, and in memory; and how long docker stig
+// takes for a whole host or registry. It proves nothing about what they decide;
+// other folders of tests do.
 //
-// All is measured against a plugin that allows everything, made with
+// The plugin is measured against one that allows everything, made with
 // docker/go-plugins-helpers, in the same run and in turn, so that what else the
 // machine does falls on both. Both are processes of their own, as they are
 // beside an engine: in the process of the one who asks, the scheduler's share
@@ -25,6 +26,8 @@ import (
 	"time"
 
 	"github.com/docker/go-plugins-helpers/authorization"
+
+	"github.com/docker-stig/docker-stig/tests/testbed"
 )
 
 // allowAllSocket makes this program, run again, the plugin to compare with.
@@ -65,20 +68,25 @@ func serveAllowAll(socket string) error {
 	return authorization.NewHandler(allowAll{}).Serve(listener)
 }
 
-// programs is the folder with the built program.
+// programs is the folder with the built programs.
 var programs string
 
-// program builds docker-stig-authz once, when a benchmark first needs it.
-var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(programs, "docker-stig-authz")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path,
-		"github.com/docker-stig/docker-stig/authz-plugin/cmd/docker-stig-authz")
+// The programs, each built when a benchmark first needs it.
+var (
+	authzPlugin = sync.OnceValues(func() (string, error) { return build(testbed.AuthzPlugin) })
+	cliPlugin   = sync.OnceValues(func() (string, error) { return build(testbed.CLIPlugin) })
+)
+
+// build builds a program as it is delivered.
+func build(program string) (string, error) {
+	path := filepath.Join(programs, filepath.Base(program))
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building docker-stig-authz: %w\n%s", err, out)
+		return "", fmt.Errorf("building %s: %w\n%s", program, err, out)
 	}
 	return path, nil
-})
+}
 
 // A plugin is a process that answers on a socket.
 type plugin struct {
@@ -91,7 +99,7 @@ type plugin struct {
 // keeps approvals.
 func ours(b *testing.B, policy, socket string) *plugin {
 	b.Helper()
-	path, err := program()
+	path, err := authzPlugin()
 	if err != nil {
 		b.Fatal(err)
 	}

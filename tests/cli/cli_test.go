@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,11 @@ func TestScripts(t *testing.T) {
 			"expire":   expire,
 			"policy":   writePolicy,
 			"silence":  silence,
+			"says":     says,
+			"steady":   steady,
+			"dated":    dated,
+			"facts":    factsOf,
+			"filled":   filled,
 		}),
 	})
 }
@@ -50,6 +56,7 @@ type stage struct {
 	ucp        *doubles.UCP
 	images     images // that the engine holds
 	containers containers
+	answers    answers
 	trust      trustServer
 }
 
@@ -67,6 +74,9 @@ func setup(t *testing.T, env *testscript.Env, bin string) error {
 	server := &http.Server{Handler: engine(&s)}
 	go func() { _ = server.Serve(listener) }()
 	env.Defer(func() { _ = server.Close() })
+	elsewhere := httptest.NewServer(engine(&s)) // the same engine, as one of another machine
+	env.Defer(elsewhere.Close)
+	env.Setenv("REMOTE_ENGINE", "tcp://"+elsewhere.Listener.Addr().String())
 
 	if s.ucp, err = doubles.NewUCP(t.Context(), doubles.UCPOptions{}); err != nil {
 		return err
@@ -92,7 +102,7 @@ func setup(t *testing.T, env *testscript.Env, bin string) error {
 
 // engine answers as an engine with the images and containers of a script does.
 func engine(s *stage) http.Handler {
-	answers := map[string]any{
+	plain := map[string]any{
 		"/info":        map[string]any{"Driver": "overlay2"},
 		"/images/json": []any{},
 	}
@@ -101,7 +111,10 @@ func engine(s *stage) http.Handler {
 		w.Header().Set("Api-Version", "1.41")
 		w.Header().Set("Content-Type", "application/json")
 		_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		answer, ok := answers["/"+path]
+		answer, ok := s.answers.to(path)
+		if !ok {
+			answer, ok = plain["/"+path]
+		}
 		if !ok {
 			answer, ok = s.images.inspect(path)
 		}

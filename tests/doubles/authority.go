@@ -21,12 +21,24 @@ const (
 
 // An Authority is a CA made on the spot.
 type Authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
+	chain [][]byte // certificates between a root and this CA's, its own first; none of a root
 }
 
 // NewAuthority makes a CA of this name, valid around now.
 func NewAuthority(name string, now time.Time) (*Authority, error) {
+	return newAuthority(name, now, nil)
+}
+
+// Intermediate makes a CA that this one vouches for, and whose certificate the
+// servers show beside their own.
+func (a *Authority) Intermediate(name string, now time.Time) (*Authority, error) {
+	return newAuthority(name, now, a)
+}
+
+// newAuthority makes a CA that parent signs; nil: it signs itself.
+func newAuthority(name string, now time.Time, parent *Authority) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making the key of %s: %w", name, err)
@@ -40,7 +52,11 @@ func NewAuthority(name string, now time.Time) (*Authority, error) {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	signer, signerKey := template, key
+	if parent != nil {
+		signer, signerKey = parent.cert, parent.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, signer, &key.PublicKey, signerKey)
 	if err != nil {
 		return nil, fmt.Errorf("making the certificate of %s: %w", name, err)
 	}
@@ -48,7 +64,11 @@ func NewAuthority(name string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate of %s: %w", name, err)
 	}
-	return &Authority{cert: cert, key: key}, nil
+	made := &Authority{cert: cert, key: key}
+	if parent != nil {
+		made.chain = append([][]byte{der}, parent.chain...)
+	}
+	return made, nil
 }
 
 // PEM is the CA's certificate.
@@ -56,7 +76,19 @@ func (a *Authority) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
-// issue signs a server certificate for host, an address or a name.
+// Issue signs a server certificate for host, an address or a name, valid
+// around now.
+func (a *Authority) Issue(host string, now time.Time) (*tls.Certificate, error) {
+	return a.issue(host, now.Add(-2*lifetime), now.Add(lifetime))
+}
+
+// SelfSignedFor makes a server certificate for host that nobody but itself
+// vouches for.
+func SelfSignedFor(host string, now time.Time) (*tls.Certificate, error) {
+	return (*Authority)(nil).issue(host, now.Add(-2*lifetime), now.Add(lifetime))
+}
+
+// issue signs a server certificate; without an authority it signs itself.
 func (a *Authority) issue(host string, notBefore, notAfter time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -80,11 +112,15 @@ func (a *Authority) issue(host string, notBefore, notAfter time.Time) (*tls.Cert
 	} else {
 		template.DNSNames = []string{host}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	signer, signerKey, chain := template, key, [][]byte(nil)
+	if a != nil {
+		signer, signerKey, chain = a.cert, a.key, a.chain
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, signer, &key.PublicKey, signerKey)
 	if err != nil {
 		return nil, fmt.Errorf("making a certificate for %s: %w", host, err)
 	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	return &tls.Certificate{Certificate: append([][]byte{der}, chain...), PrivateKey: key}, nil
 }
 
 // handshakes are the certificates a double can show.
@@ -107,6 +143,7 @@ func newHandshakes(right *Authority, host string, now time.Time) (handshakes, er
 		{WrongCA, stranger, host, now.Add(lifetime)},
 		{WrongHost, right, "other.example.com", now.Add(lifetime)},
 		{ExpiredCertificate, right, host, now.Add(-backdate)},
+		{SelfSigned, nil, host, now.Add(lifetime)},
 	}
 	made := handshakes{}
 	for _, row := range table {

@@ -10,6 +10,7 @@
 package doubles
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -42,6 +43,11 @@ type ServerOptions struct {
 	TokenUses int           // requests that a token is good for; 0: any number
 	Latency   time.Duration // before each answer
 	Log       *slog.Logger  // nil: no log
+
+	MinTLS, MaxTLS uint16 // versions it speaks, such as tls.VersionTLS10; 0: 1.2, and the newest
+	// Chain is shown in place of what Authority signs, but under the faults
+	// of a certificate; see Authority.Issue and SelfSignedFor. Nil: it is not.
+	Chain *tls.Certificate
 }
 
 // DefaultAccounts are an administrator and one who sees part of the registry.
@@ -121,13 +127,20 @@ func (s *server) listen(ctx context.Context, login string, handler http.Handler)
 	if s.handshake, err = newHandshakes(s.common.Authority, host, time.Now()); err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	if s.common.Chain != nil {
+		s.handshake[NoFault] = s.common.Chain
+	}
 	s.listener = listener
 	s.http = &http.Server{
 		Handler:           s.wrap(login, handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(s.common.Log.Handler(), slog.LevelDebug),
 	}
-	tlsListener := tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate})
+	tlsListener := tls.NewListener(listener, &tls.Config{
+		MinVersion:     cmp.Or(s.common.MinTLS, tls.VersionTLS12),
+		MaxVersion:     s.common.MaxTLS,
+		GetCertificate: s.certificate,
+	})
 	s.serving.Go(func() {
 		if err := s.http.Serve(tlsListener); !errors.Is(err, http.ErrServerClosed) {
 			s.common.Log.Error("double stopped", "err", err)

@@ -36,6 +36,13 @@ type DTROptions struct {
 	ServerOptions
 	Repositories []Repository // nil: DefaultRepositories
 	MaxPageSize  int          // entries in a page, whatever is asked for; 0: 100
+	// Settings and ScanStatus are laid over what DefaultSettings and
+	// DefaultScanStatus say; a nil value takes a field away.
+	Settings   map[string]any
+	ScanStatus map[string]any
+	// Access is what teams may do: ORG/TEAM to repository to level; nil:
+	// DefaultAccess.
+	Access map[string]map[string]string
 }
 
 // DefaultRepositories have a tag of each sort: signed, unsigned, and signed
@@ -54,10 +61,14 @@ func DefaultRepositories() []Repository {
 }
 
 // DTR is a double of DTR: GET /auth/token, /api/v0/repositories, their tags,
-// and of the account service behind it /enzi/v0/accounts/{name}.
+// what dtrsettings.go has, and of the account service behind it
+// /enzi/v0/accounts/{name}.
 type DTR struct {
 	*server
 
+	settings     map[string]any
+	scanStatus   map[string]any
+	access       map[string]map[string]string
 	repositories []Repository
 	maxPageSize  int
 	fresh        atomic.Int64 // counts the names that RepeatedPage makes up
@@ -65,7 +76,13 @@ type DTR struct {
 
 // NewDTR starts the double. It serves until Close, not until ctx ends.
 func NewDTR(ctx context.Context, opts DTROptions) (*DTR, error) {
-	double := &DTR{repositories: opts.Repositories, maxPageSize: opts.MaxPageSize}
+	double := &DTR{
+		repositories: opts.Repositories, maxPageSize: opts.MaxPageSize, access: opts.Access,
+		settings: over(DefaultSettings(), opts.Settings), scanStatus: over(DefaultScanStatus(), opts.ScanStatus),
+	}
+	if double.access == nil {
+		double.access = DefaultAccess()
+	}
 	if double.repositories == nil {
 		double.repositories = DefaultRepositories()
 	}
@@ -76,6 +93,9 @@ func NewDTR(ctx context.Context, opts DTROptions) (*DTR, error) {
 	mux.HandleFunc("GET "+dtrToken, double.token)
 	mux.HandleFunc("GET /api/v0/repositories", double.signedIn(double.list))
 	mux.HandleFunc("GET /api/v0/repositories/{namespace}/{name}/tags", double.signedIn(double.tags))
+	mux.HandleFunc("GET /api/v0/meta/settings", double.signedIn(double.administrators(double.settings)))
+	mux.HandleFunc("GET /api/v0/imagescan/status", double.signedIn(double.administrators(double.scanStatus)))
+	mux.HandleFunc("GET /api/v0/accounts/{org}/teams/{team}/repositoryAccess", double.signedIn(double.teamAccess))
 	mux.HandleFunc("GET /enzi/v0/accounts/{name}", double.accountDetails)
 	mux.HandleFunc("GET /_ping", func(http.ResponseWriter, *http.Request) {})
 	var err error

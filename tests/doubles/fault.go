@@ -29,6 +29,7 @@ const (
 	WrongCA            Fault = "wrong-ca"            // a certificate of another authority
 	WrongHost          Fault = "wrong-host"          // a certificate for another host
 	ExpiredCertificate Fault = "expired-certificate" // a certificate whose time is over
+	SelfSigned         Fault = "self-signed"         // a certificate that signs itself
 	Echo               Fault = "echo"                // 500, and the body repeats what it was sent
 
 	PutTakesEffectThen500 Fault = "put-takes-effect-then-500" // UCP
@@ -36,15 +37,18 @@ const (
 	PutDropsLDAP          Fault = "put-drops-ldap"            // UCP: [auth.ldap] does not survive an upload
 	PutDropsComments      Fault = "put-drops-comments"        // UCP: nor do comments
 
-	PagingLoop      Fault = "paging-loop"      // DTR: a page names itself as the next
+	NoNextPage Fault = "no-next-page" // UCP: a list is cut, and no page names the next
+
+	PagingLoop      Fault = "paging-loop"      // a page names itself as the next
 	RepeatedPage    Fault = "repeated-page"    // DTR: always the first page, always with a new name for the next
 	MissingInNotary Fault = "missing-innotary" // DTR: tags without the field
 )
 
 var knownFaults = []Fault{
 	NoFault, Unauthorized, Forbidden, NotFound, ServerError, HTML, Truncated, CutOff, Silence, SilentBody, Endless,
-	Redirect, WrongCA, WrongHost, ExpiredCertificate, Echo,
-	PutTakesEffectThen500, PutFails, PutDropsLDAP, PutDropsComments, PagingLoop, RepeatedPage, MissingInNotary,
+	Redirect, WrongCA, WrongHost, ExpiredCertificate, SelfSigned, Echo,
+	PutTakesEffectThen500, PutFails, PutDropsLDAP, PutDropsComments,
+	NoNextPage, PagingLoop, RepeatedPage, MissingInNotary,
 }
 
 // ParseFault reads the name of a fault.

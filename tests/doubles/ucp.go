@@ -21,14 +21,19 @@ const ucpLogin = "/auth/login"
 // without content trust.
 type UCPOptions struct {
 	ServerOptions
-	Config []byte // the configuration; nil: DefaultConfig(false)
+	Config []byte              // the configuration; nil: DefaultConfig(false)
+	Grants []Grant             // nil: DefaultGrants
+	Teams  map[string][]string // members by ORG/TEAM; nil: DefaultTeams. An ORG alone has no teams
 }
 
 // UCP is a double of UCP: POST /auth/login, GET and PUT /api/ucp/config-toml,
-// GET /_ping. It keeps the document it is given byte for byte; whether UCP
+// GET /_ping, and the lists in ucplists.go. It keeps the document it is given byte for byte; whether UCP
 // does is not documented.
 type UCP struct {
 	*server
+
+	grants []Grant
+	teams  map[string][]string
 
 	mu     sync.Mutex
 	config []byte
@@ -37,11 +42,18 @@ type UCP struct {
 
 // NewUCP starts the double. It serves until Close, not until ctx ends.
 func NewUCP(ctx context.Context, opts UCPOptions) (*UCP, error) {
-	double := &UCP{config: opts.Config}
+	double := &UCP{config: opts.Config, grants: opts.Grants, teams: opts.Teams}
 	if double.config == nil {
 		double.config = DefaultConfig(false)
 	}
+	if double.grants == nil {
+		double.grants = DefaultGrants()
+	}
+	if double.teams == nil {
+		double.teams = DefaultTeams()
+	}
 	mux := http.NewServeMux()
+	double.lists(mux)
 	mux.HandleFunc("POST "+ucpLogin, double.login)
 	mux.HandleFunc("GET /api/ucp/config-toml", double.admins(double.export))
 	mux.HandleFunc("PUT /api/ucp/config-toml", double.admins(double.upload))

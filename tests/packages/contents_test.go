@@ -26,6 +26,8 @@ var contents = map[string]map[string]string{
 		"/usr/libexec/docker/cli-plugins/docker-stig": "755 root:root",
 		"/usr/share/doc/docker-stig/copyright":        "644 root:root",
 		"/usr/share/man/man5/docker-stig-policy.5.gz": "644 root:root",
+		"/usr/share/man/man5/docker-stig-site.5.gz":   "644 root:root",
+		"/usr/share/man/man7/docker-stig-check.7.gz":  "644 root:root",
 		"/usr/share/man/man7/docker-stig-trust.7.gz":  "644 root:root",
 	},
 	"docker-stig-authz": {

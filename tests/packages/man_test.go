@@ -5,11 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/docker-stig/docker-stig/cli-plugin/site"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
@@ -104,4 +106,38 @@ func readPage(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(page)
+}
+
+// TestTheSitesPageNamesItsKeys, all that site.yaml may have.
+func TestTheSitesPageNamesItsKeys(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/man/docker-stig-site.5.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keysOf(reflect.TypeFor[site.Site]()) {
+		if !regexp.MustCompile(`\*\*(?:[a-z-]+\.)?` + regexp.QuoteMeta(key) + `\*\*|\*\*` + regexp.QuoteMeta(key) + `\.`).Match(page) {
+			t.Errorf("the page does not name %s", key)
+		}
+	}
+}
+
+// keysOf are the keys of a YAML document, and of the documents in it.
+func keysOf(of reflect.Type) []string {
+	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct || of == reflect.TypeFor[site.Date]() {
+		return nil
+	}
+	var keys []string
+	for i := range of.NumField() {
+		name, _, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
+		if name != "" {
+			keys = append(keys, name)
+		}
+		keys = append(keys, keysOf(of.Field(i).Type)...)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }

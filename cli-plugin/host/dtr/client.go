@@ -2,7 +2,10 @@
 // stores and what it says of each tag's signature, over its HTTP API: GET
 // /auth/token with a name and a password, then /api/v0/repositories and
 // /api/v0/repositories/{namespace}/{name}/tags, as DISA's text of V-235846
-// prints them, all pages of both.
+// prints them, all pages of both. It also reads the registry's settings, the
+// state of its scanner and what teams may do (GET /api/v0/meta/settings,
+// /api/v0/imagescan/status, /api/v0/accounts/{org}/teams/{team}/repositoryAccess),
+// and looks at what it shows in a TLS handshake.
 //
 // It carries DTR's word and does not judge it: inNotary says that Notary knows
 // the name, hashMismatch that Notary and registry hold different content
@@ -16,6 +19,7 @@ package dtr
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,18 +33,17 @@ const (
 	maxPage    = 16 << 20 // bytes; a tag comes with its manifest, some 10 KiB
 
 	defaultPageSize = 100 // entries; DTR's own default is 10
-	defaultReaders  = 8
 )
 
 // Service is DTR's name in errors and that of its options.
 var Service = mgmt.Service{Name: "DTR", Flag: "dtr"}
 
-// Options say how to reach a DTR and how hard to ask it.
+// Options say how to reach a DTR and how hard to ask it: Parallel bounds the
+// questions that are under way at once, whatever is asked.
 type Options struct {
 	mgmt.Options
 	Domain   string // host[:port] that images are named with; empty: that of the URL
 	PageSize int    // entries asked for in a page; 0: 100
-	Readers  int    // repositories whose tags are read at the same time; 0: 8
 }
 
 // A Client asks one DTR. It is safe for concurrent use.
@@ -49,7 +52,9 @@ type Client struct {
 	session  *mgmt.Session
 	domain   string
 	pageSize int
-	readers  int
+	admin    mgmt.Memo[bool]
+	settings mgmt.Memo[Settings]
+	shown    mgmt.Memo[[]*x509.Certificate]
 }
 
 // New checks the options; it asks DTR nothing.
@@ -58,16 +63,13 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{conn: conn, domain: opts.Domain, pageSize: opts.PageSize, readers: opts.Readers}
+	client := &Client{conn: conn, domain: opts.Domain, pageSize: opts.PageSize}
 	client.session = mgmt.NewSession(conn, client.token)
 	if client.domain == "" {
 		client.domain = conn.Host()
 	}
 	if client.pageSize <= 0 {
 		client.pageSize = defaultPageSize
-	}
-	if client.readers <= 0 {
-		client.readers = defaultReaders
 	}
 	return client, nil
 }
@@ -80,6 +82,12 @@ func (c *Client) Domain() string { return c.domain }
 
 // Close lets go of idle connections.
 func (c *Client) Close() { c.conn.Close() }
+
+// Certificates are those that DTR shows in a handshake, its own first, asked
+// for once. Nothing about them has been verified.
+func (c *Client) Certificates(ctx context.Context) ([]*x509.Certificate, error) {
+	return c.shown.Get(func() ([]*x509.Certificate, error) { return c.conn.Certificates(ctx) })
+}
 
 // token gets a token for the account's name and password.
 func (c *Client) token(ctx context.Context) (string, error) {
@@ -108,8 +116,13 @@ var ErrAdminUnknown = errors.New("whether the account is an administrator of DTR
 // Admin reports whether the account is an administrator, who sees every
 // repository. The account service (eNZi) that DTR passes /enzi/v0 on to takes
 // a name and a password, not DTR's token. The error is ErrAdminUnknown if
-// there is no such account there or it may not be asked about.
+// there is no such account there or it may not be asked about. It is asked
+// once.
 func (c *Client) Admin(ctx context.Context) (bool, error) {
+	return c.admin.Get(func() (bool, error) { return c.isAdmin(ctx) })
+}
+
+func (c *Client) isAdmin(ctx context.Context) (bool, error) {
 	username, password := c.conn.Credentials()
 	answer, err := c.conn.Do(ctx, mgmt.Request{
 		Method: http.MethodGet,

@@ -15,8 +15,8 @@ type Listing struct {
 	Err        error // of this repository alone; then there are no tags
 }
 
-// ListTags reads the tags of every repository that the account sees, several
-// repositories at a time, and yields them in the order of the repositories.
+// ListTags reads the tags of every repository that the account sees, as many
+// repositories at a time as Options.Parallel allows, and yields them in the order of the repositories.
 // Only a few repositories are held at once. A repository that cannot be read
 // is yielded with its error, and the rest follow. An error beside an empty
 // Listing is the last thing yielded: the list of repositories itself ended
@@ -24,7 +24,7 @@ type Listing struct {
 func (c *Client) ListTags(ctx context.Context) iter.Seq2[Listing, error] {
 	return func(yield func(Listing, error) bool) {
 		asking, cancel := context.WithCancel(ctx)
-		queue := make(chan pending, 2*c.readers) // answered or being asked; the slowest must not stop the others at once
+		queue := make(chan pending, 2*c.conn.Parallel()) // answered or being asked; the slowest must not stop the others at once
 		var producer errgroup.Group
 		producer.Go(func() error { c.produce(asking, queue); return nil })
 		defer func() {
@@ -55,7 +55,7 @@ type result struct {
 // as answers come. It closes the queue once every question has ended.
 func (c *Client) produce(ctx context.Context, queue chan<- pending) {
 	var readers errgroup.Group
-	readers.SetLimit(c.readers)
+	readers.SetLimit(c.conn.Parallel()) // more would wait for their turn anyway
 	defer close(queue)
 	defer readers.Wait() //nolint:errcheck // the readers give no error
 	for repository, err := range c.Repositories(ctx) {

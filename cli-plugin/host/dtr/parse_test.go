@@ -2,6 +2,7 @@ package dtr
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host/mgmt"
@@ -69,6 +70,22 @@ func FuzzRepositories(f *testing.F) {
 		for _, r := range repositories {
 			if !component.MatchString(r.Namespace) || !component.MatchString(r.Name) {
 				t.Errorf("repository %q was accepted", r)
+			}
+		}
+	})
+}
+
+func FuzzAccess(f *testing.F) {
+	f.Add([]byte(`{"repositoryAccessList":[{"accessLevel":"read-only","repository":{"namespace":"a","name":"b"}}]}`))
+	f.Add([]byte(`{"repositoryAccessList":[{"repository":{"namespace":"..","name":"b"}}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		access := map[string]string{}
+		if err := accessOf(mgmt.Answer{Body: body}, access); err != nil {
+			return // what was read before is thrown away with it
+		}
+		for repository, level := range access {
+			if namespace, name, _ := strings.Cut(repository, "/"); !component.MatchString(namespace) || !component.MatchString(name) || level == "" {
+				t.Errorf("access %q to repository %q was accepted", level, repository)
 			}
 		}
 	})

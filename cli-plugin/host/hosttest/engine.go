@@ -19,14 +19,25 @@ import (
 // An Engine holds images and containers. The zero Engine is an empty one with
 // a graphdriver store. It can be asked nothing else.
 type Engine struct {
-	host.Engine
-	Images     []image.Summary
-	Containers []container.Summary
-	Err        error // answers every question, when set
+	host.Engine // nil: what is not answered below is not asked of this engine
+	Images      []image.Summary
+	Containers  []container.Summary
+	Err         error // answers every question, when set
 }
+
 // Info describes a graphdriver store.
 func (e *Engine) Info(context.Context, client.InfoOptions) (client.SystemInfoResult, error) {
 	return client.SystemInfoResult{Info: system.Info{Driver: "overlay2"}}, e.Err
+}
+
+// ServerVersion tells nothing.
+func (e *Engine) ServerVersion(context.Context, client.ServerVersionOptions) (client.ServerVersionResult, error) {
+	return client.ServerVersionResult{}, e.Err
+}
+
+// NetworkList lists none.
+func (e *Engine) NetworkList(context.Context, client.NetworkListOptions) (client.NetworkListResult, error) {
+	return client.NetworkListResult{}, e.Err
 }
 
 // ContainerList lists the containers.

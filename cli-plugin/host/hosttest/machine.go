@@ -359,8 +359,10 @@ func (f *files) List(dir string) ([]string, error) {
 }
 
 func (f *files) Link(name string) (string, error) {
-	if target, ok := f.links[name]; ok {
-		return target, nil
+	for _, at := range []string{name, path.Join(f.follow(path.Dir(name)), path.Base(name))} {
+		if target, ok := f.links[at]; ok {
+			return target, nil
+		}
 	}
 	return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
 }

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // A Request is one question to a server.
@@ -53,13 +54,21 @@ type question struct {
 	host    string
 }
 
-// Do asks and reads the whole answer. Its error is an *Error.
+// Do asks, once there are few enough questions under way, and reads the whole
+// answer. Its error is an *Error.
 func (c *Conn) Do(ctx context.Context, r Request) (Answer, error) {
+	if err := c.enter(ctx, r); err != nil {
+		return Answer{}, err
+	}
+	defer c.leave()
 	limited, cancel := context.WithTimeoutCause(ctx, c.timeout, errSilence)
 	defer cancel()
 
 	target := c.base.JoinPath(escaped(r.Path)...)
-	asked := question{service: c.service, text: r.Method + " " + target.String(), host: c.base.Host}
+	asked := c.question(r)
+	if slices.ContainsFunc(r.Path, func(s string) bool { return s == "" || s == "." || s == ".." }) {
+		return Answer{}, asked.failed(Malformed, "a name in the request is none", nil)
+	}
 	target.RawQuery = r.Query.Encode()
 	req, err := http.NewRequestWithContext(limited, r.Method, target.String(), bytes.NewReader(r.Body))
 	if err != nil {
@@ -88,6 +97,24 @@ func (c *Conn) Do(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, asked.failed(HTML, "the answer is a web page", nil)
 	}
 	return Answer{Header: resp.Header, Body: body, asked: asked}, nil
+}
+
+// enter waits until there is room for one more question. The time limit of an
+// answer begins behind it.
+func (c *Conn) enter(ctx context.Context, r Request) error {
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return c.question(r).failed(Interrupted, "the question was given up", ctx.Err())
+	}
+}
+
+func (c *Conn) leave() { <-c.slots }
+
+// question is how errors name a request.
+func (c *Conn) question(r Request) question {
+	return question{service: c.service, text: r.Method + " " + c.base.JoinPath(escaped(r.Path)...).String(), host: c.base.Host}
 }
 
 func (c *Conn) setHeader(req *http.Request, r Request) {

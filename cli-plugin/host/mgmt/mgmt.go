@@ -12,6 +12,7 @@
 package mgmt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,7 +28,12 @@ const (
 	// DefaultUserAgent is sent when Options name no other.
 	DefaultUserAgent = "docker-stig"
 
-	maxHeader = 256 << 10 // bytes of an answer's header; both servers send below 4 KiB
+	// DefaultParallel is how many questions are under way at once when Options
+	// do not say.
+	DefaultParallel = 8
+
+	maxParallel = 256       // a management server is no load test
+	maxHeader   = 256 << 10 // bytes of an answer's header; both servers send below 4 KiB
 )
 
 // A Service names a server to the person who reads an error.
@@ -44,6 +50,7 @@ type Options struct {
 	Password  string        // never logged, never part of an error or a URL
 	Timeout   time.Duration // for one answer; 0: DefaultTimeout
 	UserAgent string        // empty: DefaultUserAgent
+	Parallel  int           // questions under way at once; 0: DefaultParallel
 }
 
 // String leaves the password out, so that options can be logged.
@@ -58,7 +65,9 @@ func (o Options) GoString() string { return o.String() }
 type Conn struct {
 	service   Service
 	base      *url.URL
+	transport *http.Transport
 	client    *http.Client
+	slots     chan struct{} // one for each question under way
 	timeout   time.Duration
 	userAgent string
 	username  string
@@ -75,13 +84,19 @@ func New(service Service, opts Options) (*Conn, error) {
 		return nil, fmt.Errorf("signing in to %s needs a user name and a password: give --%s-username and --%[2]s-password-file",
 			service.Name, service.Flag)
 	}
-	transport, err := newTransport(service, opts.CAFile)
+	if opts.Parallel < 0 || opts.Parallel > maxParallel {
+		return nil, fmt.Errorf("asking %s %d questions at once is out of bounds: give 1 to %d", service.Name, opts.Parallel, maxParallel)
+	}
+	parallel := cmp.Or(opts.Parallel, DefaultParallel)
+	transport, err := newTransport(service, opts.CAFile, parallel)
 	if err != nil {
 		return nil, err
 	}
 	conn := &Conn{
 		service:   service,
 		base:      base,
+		transport: transport,
+		slots:     make(chan struct{}, parallel),
 		client:    &http.Client{Transport: transport, CheckRedirect: neverFollow},
 		timeout:   opts.Timeout,
 		userAgent: opts.UserAgent,
@@ -102,6 +117,9 @@ func (c *Conn) URL() string { return c.base.String() }
 
 // Host is the server's host, with its port if the URL has one.
 func (c *Conn) Host() string { return c.base.Host }
+
+// Parallel is how many questions are under way at once, at most.
+func (c *Conn) Parallel() int { return cap(c.slots) }
 
 // Credentials are the account that signs in and its password.
 func (c *Conn) Credentials() (username, password string) { return c.username, c.password }

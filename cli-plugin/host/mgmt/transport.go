@@ -5,22 +5,18 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 )
 
-const (
-	maxCAFile = 4 << 20 // bytes; the bundle of every public authority is below 300 KiB
-	maxIdle   = 16      // connections kept, above the readers a client starts at once
-)
+const maxCAFile = 4 << 20 // bytes; the bundle of every public authority is below 300 KiB
 
 // newTransport verifies the server against the authorities in caFile, or
-// against the system's if it is empty.
-func newTransport(service Service, caFile string) (*http.Transport, error) {
+// against the system's if it is empty. It keeps as many connections as there
+// are questions at once.
+func newTransport(service Service, caFile string, parallel int) (*http.Transport, error) {
 	pool, err := authorities(service, caFile)
 	if err != nil {
 		return nil, err
@@ -32,7 +28,7 @@ func newTransport(service Service, caFile string) (*http.Transport, error) {
 		DialContext:            (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool},
 		Protocols:              protocols,
-		MaxIdleConnsPerHost:    maxIdle,
+		MaxIdleConnsPerHost:    parallel,
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: maxHeader,
 	}, nil
@@ -43,7 +39,7 @@ func authorities(service Service, caFile string) (*x509.CertPool, error) {
 	if caFile == "" {
 		return nil, nil
 	}
-	bundle, err := readCAFile(caFile)
+	bundle, err := readPEM(caFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA file of %s: %w: give --%s-ca FILE with certificates in PEM form", service.Name, err, service.Flag)
 	}
@@ -53,22 +49,6 @@ func authorities(service Service, caFile string) (*x509.CertPool, error) {
 			service.Name, caFile, service.Flag)
 	}
 	return pool, nil
-}
-
-func readCAFile(name string) ([]byte, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	bundle, err := io.ReadAll(io.LimitReader(file, maxCAFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(bundle) > maxCAFile {
-		return nil, fmt.Errorf("%s is larger than %d MiB", name, maxCAFile>>20)
-	}
-	return bundle, nil
 }
 
 // proxy is the environment's. Its own error would repeat the proxy's URL,

@@ -1,18 +1,26 @@
 // Package ucp reads and writes the configuration of a Universal Control Plane
 // (Mirantis Kubernetes Engine) over its HTTP API: POST /auth/login, then GET
 // and PUT /api/ucp/config-toml, as the UCP 3.x configuration guide and DISA's
-// text of V-235838 and V-235847 print them.
+// text of V-235838 and V-235847 print them. It also lists grants, teams and
+// their members (GET /collectionGrants, /roles, /collections, /accounts/…), as
+// DISA's text of V-235781 and V-235782 prints them, and looks at what UCP shows
+// in a TLS handshake.
 //
-// It parses the part of the document that requirements judge and edits the
-// trust settings in place (SetTrust). Whether a value is a finding is for the
+// It gives single keys of the document (Lookup) and edits the trust settings
+// in place (SetTrust). Whether a value is a finding is for the
 // rules; comparing what was meant with what UCP kept is for whoever uploads.
 // The document may hold secrets: no error repeats any of it.
+//
+// The guides do not print the answers to the listings; their fields are those
+// that public clients of UCP read. A list that cannot be seen to be whole is an
+// error.
 //
 // It has been tried against a double of UCP only, never against UCP itself.
 package ucp
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,8 +41,12 @@ var configPath = []string{"api", "ucp", "config-toml"}
 
 // A Client asks one UCP. It is safe for concurrent use.
 type Client struct {
-	conn    *mgmt.Conn
-	session *mgmt.Session
+	conn     *mgmt.Conn
+	session  *mgmt.Session
+	document mgmt.Memo[Document]
+	shown    mgmt.Memo[[]*x509.Certificate]
+	grants   mgmt.Memo[[]Grant]
+	admin    mgmt.Memo[bool]
 }
 
 // New checks the options; it asks UCP nothing.
@@ -72,6 +84,36 @@ func (c *Client) ConfigTOML(ctx context.Context) ([]byte, error) {
 	return answer.Body, nil
 }
 
+// Document is the configuration, exported once for everybody who asks and
+// again after an upload.
+func (c *Client) Document(ctx context.Context) (Document, error) {
+	return c.document.Get(func() (Document, error) {
+		raw, err := c.ConfigTOML(ctx)
+		if err != nil {
+			return Document{}, err
+		}
+		doc, err := ParseDocument(raw)
+		if err != nil {
+			return Document{}, err
+		}
+		if !doc.isExport() {
+			return Document{}, fmt.Errorf("what %s gave as its configuration has none of UCP's tables: check that --ucp-url is UCP and not a proxy, then ask again", c.URL())
+		}
+		return doc, nil
+	})
+}
+
+// Certificates are those that UCP shows in a handshake, its own first, asked
+// for once. Nothing about them has been verified.
+func (c *Client) Certificates(ctx context.Context) ([]*x509.Certificate, error) {
+	return c.shown.Get(func() ([]*x509.Certificate, error) { return c.conn.Certificates(ctx) })
+}
+
+// Accepts reports whether UCP agrees to speak this version of TLS.
+func (c *Client) Accepts(ctx context.Context, version uint16) (bool, error) {
+	return c.conn.Accepts(ctx, version)
+}
+
 // PutConfigTOML uploads a whole configuration. A document that does not parse
 // is not sent. An error does not tell that UCP kept its old configuration:
 // read it again to know.
@@ -79,6 +121,7 @@ func (c *Client) PutConfigTOML(ctx context.Context, doc []byte) error {
 	if _, err := ParseConfig(doc); err != nil {
 		return fmt.Errorf("not uploading: %w", err)
 	}
+	defer c.document.Forget()
 	_, err := c.session.Do(ctx, mgmt.Request{
 		Method: http.MethodPut,
 		Path:   configPath,

@@ -31,6 +31,9 @@ const (
 	approved    = "memory with 1,000 approvals: "
 	guardedPing = "added to /_ping by the guard: "
 	guardedSave = "docker save through the guard: "
+	checked     = "check of an engine's 200 containers, against docker inspect of them: "
+	grown       = "growth of check from 20 to 200 containers: "
+	registry    = "50,000 tags of a DTR, 20 ms an answer: "
 )
 
 var rows = []row{
@@ -56,6 +59,12 @@ var rows = []row{
 	{work: "a known answer, by image", benchmark: "Known/image_of_500", unit: "ns/op", reach: 5000},
 	{work: "first verification, against notary/client", benchmark: "First", unit: "of-notary/client", reach: 1.2},
 	{work: "200 repositories, against docker trust inspect", benchmark: "Many", unit: "x-faster", reach: 8, more: true},
+	{work: checked + "docker", benchmark: "Check/docker", unit: "×inspect", reach: 3},
+	{work: checked + "moby", benchmark: "Check/moby", unit: "×inspect", reach: 3},
+	{work: grown + "docker", benchmark: "Check/docker", unit: "×growth", reach: 10},
+	{work: grown + "moby", benchmark: "Check/moby", unit: "×growth", reach: 10},
+	{work: registry + "page after page on one connection", benchmark: "DTR", unit: "×serial", reach: 0.2},
+	{work: registry + "memory", benchmark: "DTR", unit: "MiB-peak", reach: 150},
 	{work: "memory with 10,000 repositories known", benchmark: "Memory", unit: "MiB/10000", reach: 120},
 }
 
