@@ -102,12 +102,12 @@ func (f Finder) unambiguous(ctx context.Context, name string, c engine.Container
 	if name != c.Name && strings.HasPrefix(c.ID, name) {
 		return nil // found by prefix, which the engine only does when it is the only one
 	}
-	ids, err := f.Engine.ContainerIDs(ctx)
+	all, err := f.Engine.Containers(ctx)
 	if err != nil {
 		return fmt.Errorf("asking the engine for its containers: %w", err)
 	}
-	for _, id := range ids {
-		if id != c.ID && strings.HasPrefix(id, name) {
+	for i := range all {
+		if id := all[i].ID; id != c.ID && strings.HasPrefix(id, name) {
 			return engine.Refuse("ambiguous-name", "%s is a container's name and begins the ID of another: use the ID %s", engine.Clip(name), c.ID)
 		}
 	}

@@ -11,7 +11,13 @@ import (
 	"github.com/docker-stig/docker-stig/shared/trust"
 )
 
+// pull wants no body of a kind that the engine reads parameters from, not even
+// where the address names nothing to pull: a form in the body would. An import
+// has a body too, and goes through as long as it says nothing of its kind.
 func (f Finder) pull(_ context.Context, t Target, r Request) (Demand, error) {
+	if noHiddenBody(r) != nil {
+		return Demand{}, engine.Refuse("hidden-body", "the request has a body that the engine did not show to authorization, and would pull by if it is a form: send none; to import an image use docker load, or docker 29 or later, which does not say that it may be one (or set requests.pull to \"allow\")")
+	}
 	from, err := t.param("fromImage")
 	if err != nil {
 		return Demand{}, err
@@ -22,9 +28,6 @@ func (f Finder) pull(_ context.Context, t Target, r Request) (Demand, error) {
 	}
 	if from == "" {
 		return Demand{}, nil // an import, judged when it is to run
-	}
-	if err := noHiddenBody(r); err != nil {
-		return Demand{}, err
 	}
 	ref, err := pullReference(from, tag)
 	if err != nil {

@@ -188,10 +188,15 @@ func (e *engines) Container(_ context.Context, id string) (engine.Container, err
 	return engine.Container{}, engine.ErrNotFound
 }
 
-func (e *engines) ContainerIDs(context.Context) ([]string, error) {
+func (e *engines) Containers(context.Context) ([]engine.Container, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Sorted(maps.Keys(e.containers)), e.broken
+	var list []engine.Container
+	for _, id := range slices.Sorted(maps.Keys(e.containers)) {
+		c := e.containers[id]
+		list = append(list, engine.Container{ID: id, Name: c.Name, ImageName: c.ImageName, Running: true})
+	}
+	return list, e.broken
 }
 
 func must(tb testing.TB, err error) {

@@ -56,7 +56,7 @@ func (p *Protection) current(ctx context.Context) (*protect.Rules, error) {
 	}
 	rules := protect.New(p.policy, protect.Options{
 		Root: p.host.Root, Paths: p.host.Paths, Now: p.host.Now,
-		DataRoot: facts.Root, Runtime: facts.Runtime, HostCgroups: facts.HostCgroups,
+		DataRoot: facts.Root, Runtime: facts.Runtime, HostCgroups: facts.HostCgroups, ReadOnly: facts.ReadOnly,
 	})
 	p.rules.Store(&rulesFor{facts, rules})
 	return rules, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/versions"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/singleflight"
 
@@ -33,6 +34,15 @@ const (
 	// openTimeout bounds one shared GET /info, which engines answer in tens
 	// of milliseconds.
 	openTimeout = 4 * time.Second
+	// stopWithin is the time a container has to end before it is killed, the
+	// one of docker stop. What it has set for itself does not count: it may
+	// be years. For stopAnswer the engine is waited for, which goes on by
+	// itself afterwards.
+	stopWithin = 10 * time.Second
+	stopAnswer = 15 * time.Second
+	// forcesReadOnly is the API that has ReadOnlyForceRecursive among the
+	// options of a bind, since moby 25.0. Older engines drop it unread.
+	forcesReadOnly = "1.44"
 	// maxAnswer bounds what is read of one answer of the engine.
 	maxAnswer = 32 << 20 // bytes; a list of ten thousand containers is about 15 MiB
 )
@@ -106,6 +116,7 @@ func (c *Client) reopen(ctx context.Context) (*session, error) {
 		facts: factsOf(info.Info),
 		until: c.now().Add(sessionAge),
 	}
+	s.facts.ReadOnly = versions.GreaterThanOrEqualTo(api.ClientVersion(), forcesReadOnly)
 	c.session.Swap(s).end()
 	return s, nil
 }
@@ -171,8 +182,8 @@ func (c *Client) Container(ctx context.Context, name string) (Container, error) 
 	return found, nil
 }
 
-// ContainerIDs lists all containers, running or not.
-func (c *Client) ContainerIDs(ctx context.Context) ([]string, error) {
+// Containers lists all containers, running or not.
+func (c *Client) Containers(ctx context.Context) ([]Container, error) {
 	s, err := c.current(ctx)
 	if err != nil {
 		return nil, err
@@ -182,11 +193,24 @@ func (c *Client) ContainerIDs(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]string, 0, len(list.Items))
-	for _, listed := range list.Items {
-		ids = append(ids, listed.ID)
+	all := make([]Container, 0, len(list.Items))
+	for i := range list.Items {
+		all = append(all, listed(&list.Items[i]))
 	}
-	return ids, nil
+	return all, nil
+}
+
+func listed(s *container.Summary) Container {
+	c := Container{ID: s.ID, ImageName: s.Image}
+	if len(s.Names) > 0 {
+		c.Name = strings.TrimPrefix(s.Names[0], "/")
+	}
+	switch s.State {
+	case container.StateRunning, container.StatePaused, container.StateRestarting:
+		c.Running = true
+	case container.StateCreated, container.StateRemoving, container.StateExited, container.StateDead:
+	}
+	return c
 }
 
 // Volume finds a volume by its name.
@@ -292,14 +316,16 @@ func (c *Client) RemoveContainer(ctx context.Context, id string) error {
 	return nil
 }
 
-// StopContainer stops a container, and kills it if it does not end in the
-// time that is set for it.
+// StopContainer stops a container, and kills it if it does not end in time.
 func (c *Client) StopContainer(ctx context.Context, id string) error {
 	s, err := c.current(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err = s.api.ContainerStop(ctx, id, client.ContainerStopOptions{}); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, stopAnswer)
+	defer cancel()
+	seconds := int(stopWithin / time.Second)
+	if _, err = s.api.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds}); err != nil {
 		return notFound(err)
 	}
 	return nil

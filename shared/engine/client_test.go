@@ -49,9 +49,10 @@ func TestClientReadsAndRemoves(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("container:\n%s", diff)
 	}
-	ids, err := c.ContainerIDs(t.Context())
-	if err != nil || len(ids) != 1 || ids[0] != containerID {
-		t.Errorf("IDs %v, %v", ids, err)
+	all, err := c.Containers(t.Context())
+	listed := []Container{{ID: containerID, Name: "web", ImageName: "localhost:5000/app:v1", Running: true}}
+	if diff := cmp.Diff(listed, all); err != nil || diff != "" {
+		t.Errorf("list: %v\n%s", err, diff)
 	}
 	for range 2 { // gone already is no error
 		if err := c.RemoveContainer(t.Context(), containerID); err != nil {

@@ -31,8 +31,10 @@ type Engine interface {
 	Known(id digest.Digest) (HeldImage, bool)
 	// Container finds a container as the engine would.
 	Container(ctx context.Context, name string) (Container, error)
-	// ContainerIDs lists all containers, running or not.
-	ContainerIDs(ctx context.Context) ([]string, error)
+	// Containers lists all containers, running or not, as the engine's list
+	// has them: without what they are made of, and how. It answers where an
+	// inspect has to wait for who holds the container.
+	Containers(ctx context.Context) ([]Container, error)
 	// Volume finds a volume by its name.
 	Volume(ctx context.Context, name string) (Volume, error)
 	// Exec finds a process that was prepared to run in a container.
@@ -49,7 +51,7 @@ type Engine interface {
 	// not, with its anonymous volumes.
 	RemoveContainer(ctx context.Context, id string) error
 	// StopContainer stops a container, and kills it if it does not end in
-	// the time that is set for it.
+	// 10 s, whatever time it has set for itself.
 	StopContainer(ctx context.Context, id string) error
 }
 
@@ -98,6 +100,7 @@ type Facts struct {
 	Root        string // the folder of its data
 	Runtime     string // the OCI runtime of containers that name none
 	HostCgroups bool   // containers that do not ask have the host's cgroup namespace
+	ReadOnly    bool   // what is mounted below a bind is read-only where that is forced
 	Swarm       bool   // it is a node of a swarm
 	Manager     bool   // and one that decides
 }

@@ -1,14 +1,10 @@
 package protect
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
-	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
-
-	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
 // driverName is what plugins are called: segments as of a repository, and a
@@ -23,15 +19,7 @@ func Driver(name string) error {
 	if name == "" || driverName.MatchString(name) {
 		return nil
 	}
-	return &Refusal{Setting: policy.SettingPaths, Text: fmt.Sprintf("the driver %s is no name of a plugin, and would make the engine obey a socket elsewhere: protect.paths refuses it, for all images; name the plugin as docker plugin ls or its author does", quote(name))}
-}
-
-// drivers judges those that a configuration names beside its mounts.
-func drivers(h *container.HostConfig) error {
-	if err := Driver(h.VolumeDriver); err != nil {
-		return err
-	}
-	return Driver(h.LogConfig.Type)
+	return refuseAll("the driver "+quote(name), "is no name of a plugin, and would make the engine obey a socket elsewhere", "name the plugin as docker plugin ls or its author does")
 }
 
 // templates refuses what the swarm would put together for each task after it
@@ -40,7 +28,7 @@ func templates(mounts []mount.Mount) error {
 	for i := range mounts {
 		for _, text := range expanded(&mounts[i]) {
 			if strings.Contains(text, "{{") {
-				return &Refusal{Setting: policy.SettingPaths, Text: fmt.Sprintf("the mount of %s is a template, and could be any path by the time a task has it: protect.paths refuses it, for all images; write the path out", quote(text))}
+				return refuseAll("the mount of "+quote(text), "is a template, and could be any path by the time a task has it", "write the path out")
 			}
 		}
 	}

@@ -81,7 +81,7 @@ func (j *judgement) mount(ctx context.Context, m *mount.Mount) error {
 		if err := j.propagates(m.Source, propagation(m)); err != nil {
 			return err
 		}
-		return j.bind(bind{source: m.Source, writable: !m.ReadOnly, alone: alone(m)})
+		return j.bind(bind{source: m.Source, writable: !m.ReadOnly, alone: j.alone(m)})
 	case mount.TypeVolume:
 		driver, options := "", map[string]string(nil)
 		if m.VolumeOptions != nil && m.VolumeOptions.DriverConfig != nil {
@@ -115,9 +115,15 @@ func (j *judgement) propagates(source string, options ...string) error {
 }
 
 // alone reports whether a mount leaves out what is mounted below its source,
-// or fails where that would stay writable.
-func alone(m *mount.Mount) bool {
-	return m.BindOptions != nil && (m.BindOptions.NonRecursive || m.BindOptions.ReadOnlyForceRecursive)
+// or fails where that would stay writable. The latter is believed of an engine
+// that has heard of it, and never of a service: of all that a bind's options
+// say, managers hand the propagation on to the nodes, and NonRecursive (moby
+// 20.10 to 29, daemon/cluster/convert).
+func (j *judgement) alone(m *mount.Mount) bool {
+	if m.BindOptions == nil {
+		return false
+	}
+	return m.BindOptions.NonRecursive || (m.BindOptions.ReadOnlyForceRecursive && j.options.ReadOnly && !j.service)
 }
 
 // mounted judges what a container that exists has mounted. What it was asked
@@ -142,21 +148,21 @@ func (j *judgement) mountPoint(ctx context.Context, m *container.MountPoint, ask
 	case mount.TypeVolume:
 		return j.volume(ctx, m.Name, m.Driver, nil)
 	case mount.TypeBind:
-		return j.bind(bindOf(m, asked))
+		return j.bind(j.bindOf(m, asked))
 	default: // containers of old engines have no type
 		if m.Name != "" {
 			return j.volume(ctx, m.Name, m.Driver, nil)
 		}
-		return j.bind(bindOf(m, asked))
+		return j.bind(j.bindOf(m, asked))
 	}
 }
 
-func bindOf(m *container.MountPoint, asked []mount.Mount) bind {
+func (j *judgement) bindOf(m *container.MountPoint, asked []mount.Mount) bind {
 	b := bind{source: m.Source, writable: m.RW || relabels(strings.Split(m.Mode, ","))}
 	i := slices.IndexFunc(asked, func(a mount.Mount) bool {
 		return a.Type == mount.TypeBind && path.Clean(a.Target) == m.Destination && path.Clean(a.Source) == m.Source
 	})
-	b.alone = i >= 0 && alone(&asked[i])
+	b.alone = i >= 0 && j.alone(&asked[i])
 	return b
 }
 

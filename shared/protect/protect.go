@@ -44,6 +44,7 @@ type Options struct {
 	DataRoot    string   // the engine's folder, DockerRootDir of /info
 	Runtime     string   // the engine's default runtime, DefaultRuntime of /info; "" is runc
 	HostCgroups bool     // containers have the host's cgroup namespace by default: /info does not list cgroupns
+	ReadOnly    bool     // ReadOnlyForceRecursive of a bind does what it says: API 1.44
 	Paths       []string // protected as the data root is: the engine's socket, the policy file
 	Now         func() time.Time
 }
@@ -157,6 +158,7 @@ func (r *Rules) Exec(privileged bool, image reference.Named) error {
 type judgement struct {
 	*Rules
 
+	service bool   // tasks of a service, as a manager hands them on
 	image   string // the repository whose exceptions hold; "" if none is known
 	open    []policy.Setting
 	creates bool // a volume, for containers of any image
@@ -187,7 +189,13 @@ func (j *judgement) container(ctx context.Context, s Subject, depth int) error {
 	if err := j.namespaces(ctx, host, depth); err != nil {
 		return err
 	}
-	if err := drivers(host); err != nil {
+	if err := Driver(host.VolumeDriver); err != nil {
+		return err
+	}
+	if err := j.logs(host.LogConfig); err != nil {
+		return err
+	}
+	if err := tmpfs(s); err != nil {
 		return err
 	}
 	if s.Made {
@@ -231,6 +239,11 @@ func (j *judgement) refuseUnless(s policy.Setting, way, asked, why string) error
 		exception = "make no volume of it but mount it in a container, and except"
 	}
 	return &Refusal{Setting: s, Text: fmt.Sprintf("%s %s: protect.%s refuses it (to allow it, %s%s the image: \"protect\": {\"except\": {%q: [%q]}})", asked, why, s, way, exception, image, s)}
+}
+
+// refuseAll says no to what no policy opens: nobody needs it.
+func refuseAll(asked, why, instead string) error {
+	return &Refusal{Setting: policy.SettingPaths, Text: fmt.Sprintf("%s %s: protect.paths refuses it, for all images; %s", asked, why, instead)}
 }
 
 // maxQuoted bounds what a message repeats of a request, in bytes.

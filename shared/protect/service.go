@@ -17,11 +17,12 @@ import (
 // theirs.
 func (r *Rules) Service(ctx context.Context, spec swarm.TaskSpec, image reference.Named, ask Lookup) error {
 	j := r.judge(image, ask)
+	j.service = true
 	if err := j.networks(ctx, spec.Networks); err != nil {
 		return err
 	}
 	if spec.LogDriver != nil {
-		if err := Driver(spec.LogDriver.Name); err != nil {
+		if err := j.logs(container.LogConfig{Type: spec.LogDriver.Name, Config: spec.LogDriver.Options}); err != nil {
 			return err
 		}
 	}

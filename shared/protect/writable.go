@@ -82,7 +82,7 @@ type writing struct{ how, instead string }
 var (
 	writable = writing{"is writable", "bind it read-only"}
 	talking  = writing{"works as well when it is read-only", "bind a file or a folder"}
-	partly   = writing{"leaves what is mounted below it writable", "bind less, or by --mount with bind-recursive=readonly"}
+	partly   = writing{"leaves what is mounted below it writable", "bind less, or by --mount with bind-recursive=disabled (or readonly, which older engines and services do not know)"}
 )
 
 // writing tells how a bind changes what it leads to.

@@ -50,8 +50,7 @@ func TestOwner(t *testing.T) {
 // unless the mount leaves that out or takes it read-only.
 func TestMountsBelow(t *testing.T) {
 	t.Parallel()
-	root := host(t)
-	rules := New(standard(t, "{}"), Options{Root: root})
+	rules := New(standard(t, "{}"), Options{Root: host(t), ReadOnly: true})
 	asked := mount.Mount{Type: mount.TypeBind, Source: "/sys", Target: "/s", ReadOnly: true}
 	made := container.MountPoint{Type: mount.TypeBind, Source: "/sys", Destination: "/s"}
 	for name, c := range map[string]struct {

@@ -30,6 +30,7 @@ type bed struct {
 	scratch          string        // a folder of the host that the engine sees
 	socket           string        // where requests go
 	enforced         time.Time
+	atEnd            func(func()) // does something when the engine is not needed any more
 }
 
 // object is a JSON object.
@@ -40,7 +41,7 @@ const keptTag = "kept"
 
 func newBed(t *testing.T, engine testbed.Engine) *bed {
 	t.Helper()
-	b := &bed{Testbed: testbed.Start(t, engine), kind: engine, scratch: t.TempDir()}
+	b := &bed{Testbed: testbed.Start(t, engine), kind: engine, scratch: t.TempDir(), atEnd: t.Cleanup}
 	b.socket = filepath.Join(b.Dir(), "d.sock")
 	ctx := t.Context()
 	var errs [5]error

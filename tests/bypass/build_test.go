@@ -17,7 +17,7 @@ import (
 
 // buildAttempts run the unsigned image as a step of a build, by each of the
 // ways on which an engine takes builds.
-var buildAttempts = []attempt{
+var buildAttempts = each("requests.build", []attempt{
 	{name: "build", do: func(ctx context.Context, a *try) error { return a.build(ctx, "version=1") }},
 	{name: "build by BuildKit", do: func(ctx context.Context, a *try) error { return a.build(ctx, "version=2&buildid="+a.nonce) }},
 	{name: "build by the docker client", do: func(ctx context.Context, a *try) error {
@@ -43,7 +43,7 @@ var buildAttempts = []attempt{
 		a.made["session"] = "open"
 		return conn.Close()
 	}, proof: func(_ context.Context, a *try) string { return a.made["session"] }},
-}
+})
 
 func (a *try) dockerfile() string {
 	return "FROM " + a.unsigned.Ref + "\nRUN " + a.program()[2] + "\n"

@@ -8,14 +8,14 @@ import (
 
 // decodeAttempts send a body that one reader understands differently than
 // another.
-var decodeAttempts = []attempt{
+var decodeAttempts = each("stands twice", []attempt{
 	{name: "image named twice", do: written(func(a *try) string {
 		return `{"Image":` + quoted(a.signed.Ref) + `,"Image":` + quoted(a.unsigned.Ref) + a.rest()
 	})},
 	{name: "image named twice, in another case", do: written(func(a *try) string {
 		return `{"Image":` + quoted(a.signed.Ref) + `,"iMAGE":` + quoted(a.unsigned.Ref) + a.rest()
 	})},
-	{name: "image named in another case first", do: written(func(a *try) string {
+	{name: "image named in another case first", about: says("(unsigned)"), do: written(func(a *try) string {
 		return `{"image":` + quoted(a.unsigned.Ref) + a.rest()
 	})},
 	{name: "image named twice, by an escape", do: written(func(a *try) string {
@@ -24,16 +24,16 @@ var decodeAttempts = []attempt{
 	{name: "image named twice, null last", do: written(func(a *try) string {
 		return `{"Image":` + quoted(a.unsigned.Ref) + `,"Image":null` + a.rest()
 	})},
-	{name: "data behind the body", on: docker, do: written(func(a *try) string {
+	{name: "data behind the body", about: says("is not JSON"), on: docker, do: written(func(a *try) string {
 		return `{"Image":` + quoted(a.unsigned.Ref) + a.rest() + ` {"Image":` + quoted(a.signed.Ref) + `}`
 	})},
-	{name: "a byte behind the body", on: docker, do: written(func(a *try) string {
+	{name: "a byte behind the body", about: says("is not JSON"), on: docker, do: written(func(a *try) string {
 		return `{"Image":` + quoted(a.unsigned.Ref) + a.rest() + `]`
 	})},
 	{name: "a key folds to another by the long s", do: writtenReach(func(a *try) string {
 		return `{"Image":` + quoted(a.signed.Ref) + `,"HostConfig":{"NetworkMode":"none"},"HoſtConfig":{"Binds":["/:/h"]}`
 	})},
-	{name: "a key in the key folds by the long s", do: writtenReach(func(a *try) string {
+	{name: "a key in the key folds by the long s", about: says(`the bind of "/"`), do: writtenReach(func(a *try) string {
 		return `{"Image":` + quoted(a.signed.Ref) + `,"HostConfig":{"NetworkMode":"none","Bindſ":["/:/h"]}`
 	})},
 	{name: "a key folds to another by the Kelvin sign", do: func(ctx context.Context, a *try) error {
@@ -43,10 +43,10 @@ var decodeAttempts = []attempt{
 	{name: "host configuration twice", do: writtenReach(func(a *try) string {
 		return `{"Image":` + quoted(a.signed.Ref) + `,"HostConfig":{"Binds":["/:/h"]},"HostConfig":{"NetworkMode":"none"}`
 	})},
-	{name: "host configuration at the top", on: docker, do: writtenReach(func(a *try) string {
+	{name: "host configuration at the top", about: says("outside of HostConfig"), on: docker, do: writtenReach(func(a *try) string {
 		return `{"Image":` + quoted(a.signed.Ref) + `,"Binds":["/:/h"],"NetworkMode":"none"`
 	})},
-	{name: "host configuration at the top, in another case", on: docker, do: writtenReach(func(a *try) string {
+	{name: "host configuration at the top, in another case", about: says("outside of HostConfig"), on: docker, do: writtenReach(func(a *try) string {
 		return `{"Image":` + quoted(a.signed.Ref) + `,"bindſ":["/:/h"],"networkmode":"none"`
 	})},
 	{
@@ -60,7 +60,7 @@ var decodeAttempts = []attempt{
 			return err
 		},
 	},
-}
+})
 
 // rest is what follows the image in the body of a create.
 func (a *try) rest() string {

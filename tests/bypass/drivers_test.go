@@ -14,7 +14,7 @@ import (
 // driverAttempts name a driver by a path, at which a plugin of the attempt's
 // own listens; and have a swarm put together, from templates, what was judged
 // as something else.
-var driverAttempts = []attempt{
+var driverAttempts = each("is no name of a plugin", []attempt{
 	{name: "volume driver by path", do: func(ctx context.Context, a *try) error {
 		return a.obey(ctx, func(driver string) error {
 			host := bind(a.called("volume") + ":/h")
@@ -54,21 +54,20 @@ var driverAttempts = []attempt{
 		_, err := a.call(ctx, http.MethodPost, "/networks/create", object{"Name": a.called("n"), "Driver": "bridge", "IPAM": object{"Driver": driver}})
 		return err
 	}),
-	{name: "service with a template for a source", slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
+	{name: "service with a template for a source", about: says("is a template"), slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		return a.service(ctx, a.mounting(object{"Type": "bind", "Source": `/{{""}}`, "Target": "/h"}, a.reach(inHost(a))))
 	}},
-	{name: "service with a template in a volume's options", slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
+	{name: "service with a template in a volume's options", about: says("is a template"), slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		m := object{"Type": "volume", "Source": a.called("v"), "Target": "/h", "VolumeOptions": object{
 			"DriverConfig": object{"Name": "local", "Options": object{"type": "tmpfs", "o": `{{"bi"}}nd`, "device": "/"}},
 		}}
 		return a.service(ctx, a.mounting(m, a.reach(inHost(a))))
 	}},
-}
+})
 
 // mounting is a service of the signed image with a mount.
 func (a *try) mounting(mount object, program []string) object {
 	spec := a.spec(a.repository()+"@"+a.signed.Digest, program)
-	delete(spec["TaskTemplate"].(object), "Networks")
 	inTask(spec)["Mounts"] = []object{mount}
 	return spec
 }
@@ -106,7 +105,8 @@ type madePlugin struct {
 	first   string
 }
 
-// plugin listens in the scratch folder, until the test's end.
+// plugin listens in the scratch folder as long as there is an engine: it asks
+// for all volumes whenever it makes one, and long when nobody answers.
 func (a *try) plugin(ctx context.Context) (*madePlugin, error) {
 	socket := filepath.Join(a.scratch, a.nonce)
 	l, err := new(net.ListenConfig).Listen(ctx, "unix", socket+".sock")
@@ -116,7 +116,7 @@ func (a *try) plugin(ctx context.Context) (*madePlugin, error) {
 	p := &madePlugin{name: "../../.." + socket, volumes: map[string]bool{}}
 	server := &http.Server{Handler: p, ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(l) }() // it ends with the listener
-	context.AfterFunc(ctx, func() { _ = server.Close() })
+	a.atEnd(func() { _ = server.Close() })
 	return p, nil
 }
 

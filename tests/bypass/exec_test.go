@@ -9,14 +9,14 @@ import (
 
 // execAttempts run a further program in a container of the signed image, with
 // rights that the container has not.
-var execAttempts = []attempt{
+var execAttempts = each("protect.exec-privileged", []attempt{
 	{name: "privileged exec", needs: capabilities(), do: func(ctx context.Context, a *try) error {
 		if err := a.stays(ctx, nil); err != nil {
 			return err
 		}
 		return a.exec(ctx, object{"Privileged": true})
 	}},
-	{name: "privileged exec, written twice", needs: capabilities(), do: func(ctx context.Context, a *try) error {
+	{name: "privileged exec, written twice", about: says("stands twice"), needs: capabilities(), do: func(ctx context.Context, a *try) error {
 		if err := a.stays(ctx, nil); err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ var execAttempts = []attempt{
 		a.made["exec"], err = a.makeExec(ctx, object{"Privileged": true})
 		return err
 	}, do: func(ctx context.Context, a *try) error { return a.startMade(ctx, a.made["exec"]) }},
-}
+})
 
 // stays leaves a container of the signed image that runs.
 func (a *try) stays(ctx context.Context, host object) error {

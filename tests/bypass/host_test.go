@@ -28,7 +28,7 @@ var namespaceAttempts = []attempt{
 // that the older one has of the host.
 func joins(name string, old object, key string, test func(*try) string) attempt {
 	return attempt{
-		name: name,
+		name: name, about: says(asks[key]),
 		before: func(ctx context.Context, a *try) error {
 			id, err := a.create(ctx, "old", container(a.signed.Ref, a.script("exec sleep 1000"), old))
 			if err != nil {
@@ -100,7 +100,7 @@ var capabilityAttempts = []attempt{
 	with(reachBy("no SELinux", opt("label=disable"), func(*try) string { return "true" }), kernelHas("SELinux", "/sys/fs/selinux/enforce")),
 	reachBy("kernel's settings unmasked", func(*try) object { return object{"MaskedPaths": []string{}, "ReadonlyPaths": []string{}} },
 		func(*try) string { return "! busybox grep -q ' /proc/sys ' /proc/self/mountinfo" }),
-	{name: "kernel's settings unmasked, by the client", do: func(ctx context.Context, a *try) error {
+	{name: "kernel's settings unmasked, by the client", about: says(asks["MaskedPaths"]), do: func(ctx context.Context, a *try) error {
 		_, err := a.Docker(ctx, append([]string{"run", "--network", "none", "--security-opt", "systempaths=unconfined", a.signed.Ref},
 			a.reach("! busybox grep -q ' /proc/sys ' /proc/self/mountinfo")...)...)
 		return a.client(err)

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) { os.Exit(testbed.Main(m, &programs, testbed.AuthzPl
 // attempts are all of them, in the order in which they run.
 var attempts = slices.Concat(
 	namesAttempts, decodeAttempts, bodyAttempts, pathAttempts, timeAttempts,
-	takeoverAttempts, namespaceAttempts, capabilityAttempts, volumeAttempts, driverAttempts, plantedAttempts, execAttempts,
+	takeoverAttempts, namespaceAttempts, capabilityAttempts, volumeAttempts, mountedAttempts, logAttempts, driverAttempts, plantedAttempts, execAttempts,
 	buildAttempts, pluginAttempts, swarmAttempts, rollbackAttempts, managerAttempts, h2Attempts,
 )
 

@@ -21,7 +21,7 @@ import (
 // managerAttempts make a manager of the swarm out of somebody, who then has
 // this host run what he likes, and nobody is asked; and one has the engine
 // itself delete what it is told to.
-var managerAttempts = []attempt{
+var managerAttempts = each("requests.swarm-join", []attempt{
 	{name: "tokens of the swarm", before: inSwarm, do: func(ctx context.Context, a *try) error {
 		got, err := a.call(ctx, http.MethodGet, "/swarm", nil)
 		if bytes.Contains(got.body, []byte("SWMTKN-")) {
@@ -59,7 +59,7 @@ var managerAttempts = []attempt{
 		}
 		return "trusted"
 	}},
-	{name: "folder deleted as a checkpoint", do: func(ctx context.Context, a *try) error {
+	{name: "folder deleted as a checkpoint", about: says("a checkpoint is"), do: func(ctx context.Context, a *try) error {
 		if err := os.MkdirAll(filepath.Join(a.scratch, a.nonce, "state", "deep"), 0o700); err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ var managerAttempts = []attempt{
 		}
 		return "gone"
 	}},
-}
+})
 
 // authority makes a key and a certificate of its own, as a swarm takes them.
 func authority() (key, cert string, err error) {

@@ -16,7 +16,7 @@ import (
 
 // namesAttempts name the unsigned content in some way that looks like, or is,
 // the name of something else.
-var namesAttempts = []attempt{
+var namesAttempts = each("(unsigned)", []attempt{
 	{name: "unsigned by tag", do: named(func(a *try) string { return a.unsigned.Ref })},
 	{name: "unsigned by ID", do: named(func(a *try) string { return a.unsigned.ID })},
 	{name: "unsigned by the beginning of its ID", do: named(func(a *try) string { return short(a.unsigned.ID) })},
@@ -26,27 +26,27 @@ var namesAttempts = []attempt{
 		_, err := a.Docker(ctx, append([]string{"run", "--network", "none", a.unsigned.Ref}, a.program()...)...)
 		return a.client(err)
 	}},
-	{name: "signed name tagged onto the unsigned", do: func(ctx context.Context, a *try) error {
+	{name: "signed name tagged onto the unsigned", about: says("(digest-mismatch)"), do: func(ctx context.Context, a *try) error {
 		if err := a.tag(ctx, a.unsigned.Ref, a.repository(), "1"); err != nil {
 			return err
 		}
 		return a.run(ctx, container(a.signed.Ref, a.program(), nil))
 	}},
-	{name: "repository named like the ID of the signed", do: func(ctx context.Context, a *try) error {
+	{name: "repository named like the ID of the signed", about: says("(no-scope)"), do: func(ctx context.Context, a *try) error {
 		if err := a.tag(ctx, a.unsigned.Ref, short(a.signed.ID), "latest"); err != nil {
 			return err
 		}
 		defer a.untag(ctx, short(a.signed.ID)+":latest")
 		return a.run(ctx, container(short(a.signed.ID), a.program(), nil))
 	}},
-	{name: "import under the signed name", do: func(ctx context.Context, a *try) error {
+	{name: "import under the signed name", about: says("(digest-mismatch)"), do: func(ctx context.Context, a *try) error {
 		q := ask{method: http.MethodPost, target: "/images/create?fromSrc=-&repo=" + url.QueryEscape(a.repository()) + "&tag=1", body: layer("imported " + a.nonce)}
 		if _, err := a.raw(ctx, q); err != nil {
 			return err
 		}
 		return a.run(ctx, container(a.signed.Ref, a.program(), nil))
 	}},
-	{name: "load under the signed name", do: func(ctx context.Context, a *try) error {
+	{name: "load under the signed name", about: says("(digest-mismatch)"), do: func(ctx context.Context, a *try) error {
 		if err := a.load(ctx, savedImage(a.signed.Ref, "loaded "+a.nonce)); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ var namesAttempts = []attempt{
 		}
 		return a.run(ctx, container(id, a.program(), nil))
 	}},
-	{name: "signed tag that has moved in the registry", do: named(func(a *try) string { return a.moved.Ref })},
+	{name: "signed tag that has moved in the registry", about: says("(digest-mismatch)"), do: named(func(a *try) string { return a.moved.Ref })},
 	{name: "pull, then run", do: func(ctx context.Context, a *try) error {
 		from := url.QueryEscape(a.repository())
 		if _, err := a.call(ctx, http.MethodPost, "/images/create?fromImage="+from+"&tag=unsigned", nil); err != nil {
@@ -67,7 +67,9 @@ var namesAttempts = []attempt{
 		}
 		return a.run(ctx, container(a.unsigned.Ref, a.program(), nil))
 	}},
-	{name: "commit of the signed that was changed", do: func(ctx context.Context, a *try) error {
+	{name: "pull named in a form", about: says("a body that the engine did not show"), do: pulledByForm("Content-Type: application/x-www-form-urlencoded"), proof: made("pulled")},
+	{name: "pull named in a form that says it is none", about: says("a body that the engine did not show"), do: pulledByForm("Content-Type: application/x-www-form-urlencoded", "Content-Type: text/plain"), proof: made("pulled")},
+	{name: "commit of the signed that was changed", about: says("(digest-mismatch)"), do: func(ctx context.Context, a *try) error {
 		id, err := a.create(ctx, "changed", container(a.signed.Ref, a.script("echo changed >/marker"), nil))
 		if err != nil {
 			return err
@@ -80,7 +82,7 @@ var namesAttempts = []attempt{
 		}
 		return a.run(ctx, container(a.signed.Ref, a.program(), nil))
 	}},
-	{name: "no image, filled by hand", on: docker, do: func(ctx context.Context, a *try) error {
+	{name: "no image, filled by hand", about: says("names no image"), on: docker, do: func(ctx context.Context, a *try) error {
 		id, err := a.create(ctx, "empty", container("", a.program(), nil))
 		if err != nil {
 			return err
@@ -88,17 +90,30 @@ var namesAttempts = []attempt{
 		return a.fill(ctx, id)
 	}},
 	{
-		name: "no image, made before the plugin, filled by hand", on: docker,
+		name: "no image, made before the plugin, filled by hand", about: says("was not made from an image"), on: docker,
 		before: func(ctx context.Context, a *try) (err error) {
 			a.made["empty"], err = a.create(ctx, "empty", container("", a.program(), nil))
 			return err
 		},
 		do: func(ctx context.Context, a *try) error { return a.fill(ctx, a.made["empty"]) },
 	},
-}
+})
 
 func named(name func(*try) string) func(context.Context, *try) error {
 	return func(ctx context.Context, a *try) error { return a.run(ctx, container(name(a), a.program(), nil)) }
+}
+
+// pulledByForm pulls what the address does not name. The engine says so at
+// once, and that is the proof: the image is there in any case.
+func pulledByForm(header ...string) func(context.Context, *try) error {
+	return func(ctx context.Context, a *try) error {
+		form := url.Values{"fromImage": {a.repository()}, "tag": {"unsigned"}}.Encode()
+		got, err := a.raw(ctx, ask{method: http.MethodPost, target: "/images/create?fromSrc=-", header: header, body: []byte(form)})
+		if strings.Contains(string(got.body), "Pulling from") {
+			a.made["pulled"] = "pulled"
+		}
+		return err
+	}
 }
 
 // short is what docker ps shows of an ID.

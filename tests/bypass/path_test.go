@@ -8,7 +8,7 @@ import (
 
 // pathAttempts ask for a route in a way that a plain comparison of paths does
 // not know.
-var pathAttempts = []attempt{
+var pathAttempts = each("(unsigned)", []attempt{
 	{name: "without a version", do: at("/containers/create")},
 	{name: "by the oldest version", do: at("/v1.12/containers/create"), on: docker},
 	{name: "by an odd version", do: at("/v1.41.0/containers/create"), on: docker},
@@ -27,7 +27,7 @@ var pathAttempts = []attempt{
 	{name: "start by an absolute address", before: older, do: func(ctx context.Context, a *try) error {
 		return a.startAt(ctx, "http://engine/v1.41/containers/"+a.called("old")+"/start")
 	}},
-}
+})
 
 // at creates a container of the unsigned image by a path.
 func at(path string) func(context.Context, *try) error {

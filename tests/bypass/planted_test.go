@@ -18,7 +18,7 @@ import (
 // folder of the host that it may write, where the host or the engine then
 // follows or runs it. The folder is root's, in folders of root's: nobody but
 // the container can change it.
-var plantedAttempts = []attempt{
+var plantedAttempts = each("is writable", []attempt{
 	{name: "folder swapped for a link, copied to", after: dropOwn, do: func(ctx context.Context, a *try) error {
 		id, err := a.swapped(ctx, a.script("true"))
 		if err != nil {
@@ -92,7 +92,7 @@ var plantedAttempts = []attempt{
 		}
 		return "root"
 	}},
-	{name: "file over a program of the host, by shared propagation", after: func(ctx context.Context, a *try) {
+	{name: "file over a program of the host, by shared propagation", about: says("as rshared"), after: func(ctx context.Context, a *try) {
 		_, _ = a.inEngine(ctx, "umount -R "+a.programs()) // it may not be mounted
 		_ = os.RemoveAll(a.programs())
 		dropOwn(ctx, a)
@@ -112,7 +112,7 @@ var plantedAttempts = []attempt{
 		}
 		return "evil"
 	}},
-	{name: "folder made where programs are", after: func(_ context.Context, a *try) { _ = os.RemoveAll(a.programs()) }, do: func(ctx context.Context, a *try) error {
+	{name: "folder made where programs are", about: says("is not there"), after: func(_ context.Context, a *try) { _ = os.RemoveAll(a.programs()) }, do: func(ctx context.Context, a *try) error {
 		return a.run(ctx, container(a.signed.Ref, a.script("true"), bind(a.programs()+"/made:/h:ro")))
 	}, proof: func(_ context.Context, a *try) string {
 		if _, err := os.Stat(a.programs() + "/made"); err != nil {
@@ -120,7 +120,7 @@ var plantedAttempts = []attempt{
 		}
 		return "made"
 	}},
-	{name: "engine's data under a folder's other name", after: func(ctx context.Context, a *try) {
+	{name: "engine's data under a folder's other name", about: says("gives away"), after: func(ctx context.Context, a *try) {
 		_, _ = a.inEngine(ctx, "umount "+a.own()+"/other")
 		dropOwn(ctx, a)
 	}, before: func(ctx context.Context, a *try) error {
@@ -130,13 +130,13 @@ var plantedAttempts = []attempt{
 		return a.run(ctx, container(a.signed.Ref, a.reach("[ -d /h/data/containers ]"), bind(a.own()+"/other:/h:ro")))
 	}},
 	reachFolder("folder of the plugin's records", "/var/log/docker-stig"),
-	{name: "older container with the root of the host, copied to", before: withRoot, do: func(ctx context.Context, a *try) error {
+	{name: "older container with the root of the host, copied to", about: says(`the bind of "/"`), before: withRoot, do: func(ctx context.Context, a *try) error {
 		return a.copyTo(ctx, a.called("old"), "/h"+a.scratch, "proof-"+a.nonce, 0o644, []byte("reached"))
 	}},
-	{name: "older container with the root of the host, copied from", before: withRoot, do: func(ctx context.Context, a *try) error {
+	{name: "older container with the root of the host, copied from", about: says(`the bind of "/"`), before: withRoot, do: func(ctx context.Context, a *try) error {
 		return a.copyFrom(ctx, a.called("old"), "/h"+a.PolicyFile())
 	}, proof: made("copied")},
-}
+})
 
 // own is a folder of root's, in folders of root's.
 func (a *try) own() string { return "/srv/" + a.nonce }

@@ -8,7 +8,7 @@ import (
 
 // pluginAttempts have the engine run a managed plugin, whose program is root
 // on the host if its configuration says so.
-var pluginAttempts = []attempt{
+var pluginAttempts = each("requests.plugins", []attempt{
 	{name: "managed plugin", do: func(ctx context.Context, a *try) error {
 		if err := a.makePlugin(ctx, a.called("plugin")); err != nil {
 			return err
@@ -34,7 +34,7 @@ var pluginAttempts = []attempt{
 		}
 		return a.enable(ctx, a.called("plugin"))
 	}},
-}
+})
 
 // makePlugin hands the engine a plugin made on the spot.
 func (a *try) makePlugin(ctx context.Context, name string) error {

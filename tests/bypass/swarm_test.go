@@ -11,44 +11,51 @@ import (
 
 // swarmAttempts have a swarm run what the engine then starts without asking.
 // The swarm is one of this engine alone, older than the plugin.
-var swarmAttempts = []attempt{
+var swarmAttempts = each("has to be named by digest", []attempt{
 	{name: "service of the unsigned", slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		return a.service(ctx, a.spec(a.unsigned.Ref, a.program()))
 	}},
-	{name: "service of the unsigned by digest", slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
+	{name: "service of the unsigned by digest", about: says("(unsigned)"), slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		return a.service(ctx, a.spec(a.repository()+"@"+a.unsigned.Digest, a.program()))
 	}},
 	{name: "service of a signed tag that has moved", slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		return a.service(ctx, a.spec(a.moved.Ref, a.program()))
 	}},
-	{name: "service with the root of the host", slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
+	{name: "service with the root of the host", about: says(`the bind of "/"`), slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		spec := a.spec(a.repository()+"@"+a.signed.Digest, a.reach(inHost(a)))
 		inTask(spec)["Mounts"] = []object{{"Type": "bind", "Source": "/", "Target": "/h"}}
 		return a.service(ctx, spec)
 	}},
-	{name: "service with a capability", slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
+	{name: "service with a capability", about: says(`the capability "CAP_SYS_ADMIN"`), slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		spec := a.spec(a.repository()+"@"+a.signed.Digest, a.reach(holds("SYS_ADMIN")(a)))
 		inTask(spec)["CapabilityAdd"] = []string{"CAP_SYS_ADMIN"}
 		return a.service(ctx, spec)
 	}},
-	{name: "service updated to the unsigned", slow: true, after: endServices, before: func(ctx context.Context, a *try) error {
+	{name: "service on the network of the host", about: says(`the network "host"`), slow: true, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
+		spec := a.spec(a.repository()+"@"+a.signed.Digest, a.reach(a.sameNamespace("net")))
+		spec["TaskTemplate"].(object)["Networks"] = []object{{"Target": "host"}}
+		return a.service(ctx, spec)
+	}},
+	{name: "service updated to the unsigned", about: says("(unsigned)"), slow: true, after: endServices, before: func(ctx context.Context, a *try) error {
 		return errors.Join(inSwarm(ctx, a), a.service(ctx, a.spec(a.repository()+"@"+a.signed.Digest, a.script("exec sleep 1000"))))
-	}, do: func(ctx context.Context, a *try) error { return a.update(ctx, a.spec(a.unsigned.Ref, a.program()), "") }},
-	{name: "task of an older service that waits for its node's label", slow: true, after: endServices, before: func(ctx context.Context, a *try) error {
+	}, do: func(ctx context.Context, a *try) error {
+		return a.update(ctx, a.spec(a.repository()+"@"+a.unsigned.Digest, a.program()), "")
+	}},
+	{name: "task of an older service that waits for its node's label", about: says("requests.swarm-join"), slow: true, after: endServices, before: func(ctx context.Context, a *try) error {
 		spec := a.spec(a.unsigned.Ref, a.program())
 		spec["TaskTemplate"].(object)["Placement"] = object{"Constraints": []string{"node.labels.turn == " + a.nonce}}
 		return errors.Join(inSwarm(ctx, a), a.service(ctx, spec))
 	}, do: func(ctx context.Context, a *try) error { return a.label(ctx, "turn", a.nonce) }},
-	{name: "service of a managed plugin", needs: noPluginRegistry, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
+	{name: "service of a managed plugin", about: says("does not run containers"), needs: noPluginRegistry, before: inSwarm, after: endServices, do: func(ctx context.Context, a *try) error {
 		return a.service(ctx, object{"Name": a.called("service"), "TaskTemplate": object{
 			"Runtime": "plugin", "PluginSpec": object{"Name": a.called("plugin"), "Remote": a.repository() + ":plugin"},
 		}})
 	}},
-	{name: "swarm of one's own", late: true, do: func(ctx context.Context, a *try) error {
+	{name: "swarm of one's own", about: says("requests.swarm-join"), late: true, do: func(ctx context.Context, a *try) error {
 		_, _ = a.bed.call(ctx, http.MethodPost, "/swarm/leave?force=1", nil) // there may be none
 		return initSwarm(ctx, a)
 	}, proof: swarmState},
-}
+})
 
 func noPluginRegistry(*bed) string { return "no managed plugin lies in a registry of the testbed" }
 
@@ -87,7 +94,6 @@ func (a *try) spec(image string, program []string) object {
 		"TaskTemplate": object{
 			"ContainerSpec": object{"Image": image, "Command": program, "StopSignal": "SIGKILL"},
 			"RestartPolicy": object{"Condition": "none"},
-			"Networks":      []object{{"Target": "host"}},
 		},
 	}
 }

@@ -3,8 +3,12 @@ package bypass
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/docker-stig/docker-stig/tests/testbed"
 )
@@ -38,23 +42,23 @@ var takeoverAttempts = []attempt{
 	reachFolder("folder of the plugin's policy", "/etc/docker-stig"),
 	reachFolder("folder of the plugin's state", "/var/lib/docker-stig"),
 	reachBy("another runtime", func(*try) object { return object{"Runtime": "second"} }, func(*try) string { return "true" }),
-	{name: "folder that becomes a link", do: func(ctx context.Context, a *try) error { return a.retarget(ctx, false) }},
-	{name: "link that is turned", do: func(ctx context.Context, a *try) error { return a.retarget(ctx, true) }},
-	{name: "volumes of an older container", before: func(ctx context.Context, a *try) error {
+	{name: "folder that becomes a link", about: says("may be another path"), do: func(ctx context.Context, a *try) error { return a.retarget(ctx, false) }},
+	{name: "link that is turned", about: says("may be another path"), do: func(ctx context.Context, a *try) error { return a.retarget(ctx, true) }},
+	{name: "volumes of an older container", about: says("--volumes-from"), before: func(ctx context.Context, a *try) error {
 		_, err := a.create(ctx, "old", container(a.signed.Ref, a.script("true"), bind("/:/h")))
 		return err
 	}, do: func(ctx context.Context, a *try) error {
 		return a.run(ctx, container(a.signed.Ref, a.reach(inHost(a)), object{"VolumesFrom": []string{a.called("old")}}))
 	}},
-	{name: "older container of the signed image with the root of the host", before: func(ctx context.Context, a *try) error {
+	{name: "older container of the signed image with the root of the host", about: says(`the bind of "/"`), before: func(ctx context.Context, a *try) error {
 		_, err := a.create(ctx, "old", container(a.signed.Ref, a.reach(inHost(a)), bind("/:/h")))
 		return err
 	}, do: func(ctx context.Context, a *try) error { return a.start(ctx, a.called("old")) }},
-	{name: "image mounted into the signed", on: moby, do: func(ctx context.Context, a *try) error {
-		host := mounts(object{"Type": "image", "Source": a.unsigned.Ref, "Target": "/m"})
+	{name: "image mounted into the signed", about: says("(unsigned)"), on: moby, do: func(ctx context.Context, a *try) error {
+		host := mounts(object{"Type": "image", "Source": a.repository() + "@" + a.unsigned.Digest, "Target": "/m"})
 		return a.run(ctx, container(a.signed.Ref, a.script("/m/bin/busybox cat /m/marker >/proof-"+a.nonce), host))
 	}},
-	{name: "image mounted into the signed, after its tag has moved", on: moby, do: func(ctx context.Context, a *try) error {
+	{name: "image mounted into the signed, after its tag has moved", about: says("can move to other content"), on: moby, do: func(ctx context.Context, a *try) error {
 		host := mounts(object{"Type": "image", "Source": a.signed.Ref, "Target": "/m"})
 		id, err := a.create(ctx, "mounts", container(a.repository()+"@"+a.signed.Digest, a.script("/m/bin/busybox cat /m/marker >/proof-"+a.nonce), host))
 		if err != nil {
@@ -69,9 +73,9 @@ var takeoverAttempts = []attempt{
 }
 
 // reachBy is an attempt of the signed image with a host configuration, which
-// succeeds when a test in the shell holds.
+// succeeds when a test in the shell holds. The no has to be about what it asks.
 func reachBy(name string, host func(*try) object, test func(*try) string) attempt {
-	return attempt{name: name, do: func(ctx context.Context, a *try) error {
+	return attempt{name: name, about: func(a *try) string { return askedBy(host(a)) }, do: func(ctx context.Context, a *try) error {
 		return a.run(ctx, container(a.signed.Ref, a.reach(test(a)), host(a)))
 	}}
 }
@@ -80,13 +84,42 @@ func reachBy(name string, host func(*try) object, test func(*try) string) attemp
 // engine makes it when the container starts, and nothing is to be made on this
 // host: without the folder only the create is tried.
 func reachFolder(name, path string) attempt {
-	return attempt{name: name, needs: exists(path), do: func(ctx context.Context, a *try) error {
+	return attempt{name: name, about: says(`the bind of "` + path + `"`), needs: exists(path), do: func(ctx context.Context, a *try) error {
 		id, err := a.create(ctx, "run", container(a.signed.Ref, a.reach("[ -d /h ]"), bind(path+":/h")))
 		if err != nil || a.lacks(a.bed) != "" {
 			return err
 		}
 		return a.start(ctx, id)
 	}}
+}
+
+// asks are the words of the plugin's no to an option of a host configuration.
+var asks = map[string]string{
+	"PidMode": "--pid=host", "NetworkMode": "--network=host", "IpcMode": "--ipc=host", "UTSMode": "--uts=host",
+	"CgroupnsMode": "--cgroupns=host", "UsernsMode": "--userns=host", "Privileged": "a privileged container",
+	"Devices": "the device ", "DeviceCgroupRules": "the device rule ", "MaskedPaths": "looks into the host's kernel",
+	"CapAdd": "the capability %q", "SecurityOpt": "the security option %q", "Runtime": "the runtime %q",
+}
+
+// askedBy is what the no to a host configuration has to name.
+func askedBy(host object) string {
+	if list, ok := host["Binds"].([]string); ok {
+		source, _, _ := strings.Cut(list[0], ":")
+		return fmt.Sprintf("the bind of %q", path.Clean(source))
+	}
+	if list, ok := host["Mounts"].([]object); ok {
+		return fmt.Sprintf("the bind of %q", list[0]["Source"])
+	}
+	for key, words := range asks {
+		switch value := host[key].(type) {
+		case nil:
+		case []string:
+			return strings.ReplaceAll(words, "%q", strconv.Quote(strings.Join(value, ",")))
+		default:
+			return strings.ReplaceAll(words, "%q", strconv.Quote(fmt.Sprint(value)))
+		}
+	}
+	return "nothing that is known to be asked"
 }
 
 func with(a attempt, needs need) attempt {

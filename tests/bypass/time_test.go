@@ -8,7 +8,7 @@ import (
 
 // timeAttempts use what was there before the plugin, or changes between a
 // question and its answer.
-var timeAttempts = []attempt{
+var timeAttempts = each("(unsigned)", []attempt{
 	{name: "older container, start", before: older, do: func(ctx context.Context, a *try) error { return a.start(ctx, a.called("old")) }},
 	{name: "older container, start by ID", before: older, do: func(ctx context.Context, a *try) error { return a.start(ctx, a.made["old"]) }},
 	{name: "older container, start by the beginning of its ID", before: older, do: func(ctx context.Context, a *try) error { return a.start(ctx, a.made["old"][:9]) }},
@@ -39,7 +39,7 @@ var timeAttempts = []attempt{
 		err := errors.Join(a.rename(ctx, "new", "away"), a.rename(ctx, "old", "new"))
 		return errors.Join(err, a.start(ctx, a.called("new")))
 	}},
-	{name: "name that begins the ID of an older container", before: older, do: func(ctx context.Context, a *try) error {
+	{name: "name that begins the ID of an older container", about: says("begins the ID of another"), before: older, do: func(ctx context.Context, a *try) error {
 		name := a.made["old"][:8]
 		made, err := a.call(ctx, http.MethodPost, "/containers/create?name="+name, container(a.signed.Ref, a.program(), nil))
 		if err != nil {
@@ -58,7 +58,7 @@ var timeAttempts = []attempt{
 		_, err := a.call(ctx, http.MethodPost, "/containers/"+a.called("old")+"/update", object{"RestartPolicy": object{"Name": "always"}})
 		return err
 	}},
-	{name: "start from a checkpoint", needs: criu, do: func(ctx context.Context, a *try) error {
+	{name: "start from a checkpoint", about: says("a checkpoint cannot be vouched for"), needs: criu, do: func(ctx context.Context, a *try) error {
 		id, err := a.create(ctx, "frozen", container(a.signed.Ref, a.script("cat /marker; exec sleep 1000"), nil))
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ var timeAttempts = []attempt{
 		_, err = a.call(ctx, http.MethodPost, "/containers/"+id+"/start?checkpoint=one&checkpoint-dir=/tmp", nil)
 		return err
 	}},
-	{name: "making a checkpoint", needs: criu, do: func(ctx context.Context, a *try) error {
+	{name: "making a checkpoint", about: says("checkpoints is denied"), needs: criu, do: func(ctx context.Context, a *try) error {
 		id, err := a.create(ctx, "frozen", container(a.signed.Ref, a.script("exec sleep 1000"), nil))
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ var timeAttempts = []attempt{
 		_, err = a.call(ctx, http.MethodPost, "/containers/"+id+"/checkpoints", object{"CheckpointID": "one"})
 		return err
 	}},
-}
+})
 
 func (a *try) rename(ctx context.Context, from, to string) error {
 	_, err := a.call(ctx, http.MethodPost, "/containers/"+a.called(from)+"/rename?name="+a.called(to), nil)

@@ -28,7 +28,7 @@ type attempt struct {
 	after  func(ctx context.Context, a *try) // removes what is no container
 	proof  shown                             // nil: the file
 	silent string                            // why it ends without the plugin's no, where it does
-	about  func(a *try) string               // what the no has to name, where one to something else proves nothing
+	about  func(a *try) string               // what the no has to name: one to something else proves nothing
 }
 
 // A shown tells, where no program runs that could leave a file, what the
@@ -58,6 +58,20 @@ type try struct {
 func (b *bed) try(a attempt) *try {
 	return &try{bed: b, attempt: a, nonce: "w" + strings.ToLower(rand.Text()[:10]), made: map[string]string{}}
 }
+
+// each says what the refusal of each of a list has to contain, but for those
+// that say it themselves.
+func each(text string, list []attempt) []attempt {
+	for i := range list {
+		if list[i].about == nil {
+			list[i].about = says(text)
+		}
+	}
+	return list
+}
+
+// says is what a refusal has to contain.
+func says(text string) func(*try) string { return func(*try) string { return text } }
 
 // prepare does what is done while no plugin is there.
 func (a *try) prepare(t *testing.T, p phase) {
@@ -126,9 +140,6 @@ func (a *try) refused(t *testing.T) {
 	t.Helper()
 	if len(a.denials) == 0 {
 		t.Error("the plugin refused nothing of it")
-		return
-	}
-	if a.about == nil {
 		return
 	}
 	about := a.about(a)
@@ -212,9 +223,12 @@ func (a *try) raw(ctx context.Context, q ask) (answer, error) {
 }
 
 func (a *try) heard(got answer, err error) error {
-	if got.denied() {
-		a.denials = append(a.denials, strings.TrimSpace(string(got.body)))
+	if !got.denied() {
+		return err
 	}
+	said := struct{ Message string }{strings.TrimSpace(string(got.body))} // old versions of the API answer in plain text
+	_ = json.Unmarshal(got.body, &said)
+	a.denials = append(a.denials, said.Message)
 	return err
 }
 

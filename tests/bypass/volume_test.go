@@ -7,10 +7,10 @@ import (
 
 // volumeAttempts reach the host by volumes of the local driver, which mounts
 // what its options say.
-var volumeAttempts = []attempt{
+var volumeAttempts = each(`the bind of "/"`, []attempt{
 	{name: "volume that is the root of the host", do: volume(rootOptions)},
 	{name: "volume that is the root of the host, recursively", do: volume(object{"type": "none", "o": "rbind,rw", "device": "/"})},
-	{name: "volume that lies over folders of the host", do: func(ctx context.Context, a *try) error {
+	{name: "volume that lies over folders of the host", about: says("shows folders of the host"), do: func(ctx context.Context, a *try) error {
 		if err := a.volume(ctx, object{"type": "overlay", "device": "overlay", "o": "lowerdir=/etc:/usr"}); err != nil {
 			return err
 		}
@@ -32,7 +32,7 @@ var volumeAttempts = []attempt{
 	{name: "volume made by the mount, without a name", do: func(ctx context.Context, a *try) error {
 		return a.run(ctx, container(a.signed.Ref, a.reach(inHost(a)), mounts(inlineVolume(""))))
 	}},
-}
+})
 
 var rootOptions = object{"type": "none", "o": "bind", "device": "/"}
 

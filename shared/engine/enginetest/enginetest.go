@@ -4,6 +4,7 @@
 package enginetest
 
 import (
+	"cmp"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -42,6 +43,7 @@ type Mount struct{ Type, Source, Target string }
 // An Engine is a fake engine. Its fields are set before it is asked; what
 // changes later goes through its methods.
 type Engine struct {
+	API          string // the newest version it speaks; "" is 1.55
 	Driver       string
 	DriverStatus [][2]string
 	Images       []Image
@@ -133,7 +135,7 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.asked = append(e.asked, r.Method+" "+path)
-	w.Header().Set("Api-Version", "1.55")
+	w.Header().Set("Api-Version", cmp.Or(e.API, "1.55"))
 	if path == "/_ping" {
 		return
 	}
@@ -160,7 +162,7 @@ func (e *Engine) answer(method, path string) (any, bool) {
 	case kind == "info":
 		return map[string]any{"Driver": e.Driver, "DriverStatus": e.DriverStatus}, true
 	case kind == "containers" && rest == "json":
-		return e.containers, true
+		return e.list(), true
 	case kind == "containers" && inspect:
 		return e.container(name)
 	case kind == "images" && inspect:
@@ -177,6 +179,16 @@ func (e *Engine) answer(method, path string) (any, bool) {
 	default:
 		return nil, false
 	}
+}
+
+// list is what docker ps --all shows: here all of them run.
+func (e *Engine) list() []map[string]any {
+	list := make([]map[string]any, 0, len(e.containers))
+	for i := range e.containers {
+		c := &e.containers[i]
+		list = append(list, map[string]any{"Id": c.ID, "Names": []string{c.Name}, "Image": c.Config.Image, "State": "running"})
+	}
+	return list
 }
 
 // container looks by ID, then by name, then by a prefix that only one ID has.
