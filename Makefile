@@ -95,6 +95,7 @@ deps: ## Install the Debian packages that the tests need, and the lists that vou
 		status=$$(dpkg-query -W -f '$${db:Status-Status}' "$$package" 2>/dev/null || true); \
 		[ "$$status" = installed ] || missing="$$missing $$package"; \
 	done; \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
 	if [ -z "$$missing" ]; then \
 		ls /var/lib/apt/lists/*InRelease >/dev/null 2>&1 || $(SUDO) apt-get update -qq; \
 		exit 0; \

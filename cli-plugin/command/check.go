@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/docker-stig/docker-stig/cli-plugin/host/packages"
 	"github.com/docker-stig/docker-stig/cli-plugin/report"
 	"github.com/docker-stig/docker-stig/cli-plugin/scan"
+	"github.com/docker-stig/docker-stig/cli-plugin/site"
 	"github.com/docker-stig/docker-stig/shared/stig"
 	"github.com/docker/cli/cli/command"
 	"github.com/google/renameio/v2"
@@ -104,6 +106,9 @@ func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts chec
 	if err != nil {
 		return err
 	}
+	if err := knownAnswers(guide, h.Site); err != nil {
+		return err
+	}
 	if err := opts.addFiles(h); err != nil {
 		return err
 	}
@@ -111,13 +116,17 @@ func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts chec
 		return err
 	}
 	opts.host.connect(ctx, dockerCLI, h)
+	narrowed, err := opts.selection.narrowed(ctx, h)
+	if err != nil {
+		return err
+	}
 	checklist := scan.Run(ctx, h, scan.Options{
 		Benchmark:    guide,
 		Requirements: requirements,
 		Now:          time.Now,
 		Progress:     progress(dockerCLI),
 	})
-	checklist.Guide = texts
+	checklist.Guide, checklist.Narrowed = texts, narrowed
 	if err := writeChecklist(dockerCLI.Out(), opts, checklist, build); err != nil {
 		return err
 	}
@@ -207,6 +216,20 @@ func next(opts checkOptions, c scan.Checklist) string {
 	default:
 		return "docker stig check --format ckl -o checklist.ckl, which writes the evidence"
 	}
+}
+
+// knownAnswers wants answers and waivers to be about requirements of the guide.
+func knownAnswers(guide benchmark.Benchmark, s site.Site) error {
+	ids := slices.Sorted(maps.Keys(s.Answers))
+	for _, w := range s.Waivers {
+		ids = append(ids, w.Rule)
+	}
+	for _, id := range ids {
+		if _, ok := guide.Find(string(id)); !ok {
+			return fmt.Errorf("site.yaml answers or waives %s: %w", id, unknownRule(guide, string(id)))
+		}
+	}
+	return nil
 }
 
 // cause leaves out the name of the temporary file.

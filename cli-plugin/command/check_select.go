@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -78,4 +79,23 @@ func (s selection) apply(h *host.Host) error {
 	narrow, err := s.narrow()
 	h.Narrow = narrow
 	return err
+}
+
+// narrowed says which containers are looked at, "" for all. Words that fit no
+// container are a mistake of whoever typed them.
+func (s selection) narrowed(ctx context.Context, h *host.Host) (string, error) {
+	if h.Narrow == nil {
+		return "", nil
+	}
+	var words []string
+	for flag, values := range map[string][]string{"--container": s.containers, "--label": s.labels, "--exclude-label": s.without} {
+		for _, value := range values {
+			words = append(words, flag+" "+value)
+		}
+	}
+	slices.Sort(words)
+	if found, err := h.Containers(ctx); err == nil && len(found) == 0 {
+		return "", fmt.Errorf("the engine has no container that fits %s: look at docker ps --all", strings.Join(words, " "))
+	}
+	return strings.Join(words, ", "), nil
 }

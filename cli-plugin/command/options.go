@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +36,8 @@ type hostOptions struct {
 	root   string // of a mounted host; empty: this one's, if the engine is here
 	ucp    site.Server
 	dtr    site.Server
+	// parallel is how many questions to UCP, and to DTR, are under way at once.
+	parallel parallel
 }
 
 func (o *hostOptions) addFlags(flags *pflag.FlagSet) {
@@ -43,6 +46,39 @@ func (o *hostOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.root, "host-root", "", "Folder in which the engine's host is mounted")
 	addServerFlags(flags, &o.ucp, "ucp", "UCP or MKE")
 	addServerFlags(flags, &o.dtr, "dtr", "DTR or MSR")
+	flags.Var(&o.parallel, "parallel", fmt.Sprintf("Questions to UCP, and to DTR, under way at once, 1 to %d (default %d)", mgmt.MaxParallel, mgmt.DefaultParallel))
+}
+
+// parallel is the value of --parallel; 0: not given.
+type parallel int
+
+// Set reads a number that package mgmt takes.
+func (p *parallel) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > mgmt.MaxParallel {
+		return fmt.Errorf("want a number from 1 to %d", mgmt.MaxParallel)
+	}
+	*p = parallel(n)
+	return nil
+}
+
+// String is empty if nothing was given.
+func (p *parallel) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*p))
+}
+
+// Type stands in help texts.
+func (*parallel) Type() string { return "int" }
+
+// or is the flag's number, else the one of site.yaml.
+func (p *parallel) or(file *int) int {
+	if *p == 0 && file != nil {
+		return *file
+	}
+	return int(*p)
 }
 
 func addServerFlags(flags *pflag.FlagSet, s *site.Server, name, title string) {
@@ -178,6 +214,7 @@ func (o *hostOptions) open(dockerCLI command.Cli) (*host.Host, error) {
 	if o.ucp.PasswordFile == "-" && o.dtr.PasswordFile == "-" {
 		return nil, errors.New("--ucp-password-file and --dtr-password-file cannot both be standard input: put one into a file")
 	}
+	ucpOptions.Parallel, dtrOptions.Parallel = o.parallel.or(values.UCP.Parallel), o.parallel.or(values.DTR.Parallel)
 	if ucpOptions.URL != "" {
 		if h.UCP, err = ucp.New(ucpOptions); err != nil {
 			return nil, err

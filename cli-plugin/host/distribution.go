@@ -46,6 +46,9 @@ func (h *Host) Distribution() (Distribution, error) {
 	})
 }
 
+// oracle is made from Red Hat's, and says no more of it than ID_LIKE="fedora".
+const oracle = "ol"
+
 // parseRelease reads os-release(5): assignments as a shell would read them.
 func parseRelease(text string) Distribution {
 	var d Distribution
@@ -68,6 +71,9 @@ func parseRelease(text string) Distribution {
 	}
 	if d.Name == "" {
 		d.Name = strings.TrimSpace(d.ID + " " + d.Version)
+	}
+	if d.ID == oracle && !d.Is("rhel") {
+		d.Like = append(d.Like, "rhel")
 	}
 	return d
 }
@@ -99,7 +105,7 @@ var called = []struct {
 	{"CentOS", Distribution{ID: "centos", Like: []string{"rhel", "fedora"}}},
 	{"Rocky Linux", Distribution{ID: "rocky", Like: []string{"rhel", "centos", "fedora"}}},
 	{"AlmaLinux", Distribution{ID: "almalinux", Like: []string{"rhel", "centos", "fedora"}}},
-	{"Oracle Linux", Distribution{ID: "ol", Like: []string{"rhel", "fedora"}}},
+	{"Oracle Linux", Distribution{ID: oracle, Like: []string{"rhel", "fedora"}}},
 	{"Fedora", Distribution{ID: "fedora"}},
 	{"SUSE Linux Enterprise", Distribution{ID: "sles", Like: []string{"suse"}}},
 	{"openSUSE", Distribution{ID: "opensuse", Like: []string{"suse"}}},

@@ -21,6 +21,10 @@ func TestParseRelease(t *testing.T) {
 			"ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID='9.4'\n",
 			Distribution{ID: "rocky", Like: []string{"rhel", "centos", "fedora"}, Name: "rocky 9.4", Version: "9.4"},
 		},
+		"oracle": {
+			"NAME=\"Oracle Linux Server\"\nID=\"ol\"\nID_LIKE=\"fedora\"\nVERSION_ID=\"9.4\"\n",
+			Distribution{ID: "ol", Like: []string{"fedora", "rhel"}, Name: "ol 9.4", Version: "9.4"},
+		},
 		"comments, spaces, capitals": {"# ID=other\n\n  ID=Debian  \r\n", Distribution{ID: "debian", Name: "debian"}},
 		"escapes":                    {`PRETTY_NAME="The \"Home\" \$1 \\"`, Distribution{Name: `The "Home" $1 \`}},
 		"one quote":                  {"ID=\"\n", Distribution{ID: `"`, Name: `"`}},

@@ -57,10 +57,13 @@ func (h *Host) Dockerd(ctx context.Context) (*Dockerd, error) {
 	})
 }
 
-// dockerds describes every dockerd that runs. What some hidden processes run
-// may not be looked at.
+// dockerds describes every dockerd that runs. Hidden ones may be among the
+// processes that may not be looked at.
 func (h *Host) dockerds(files Files) (found []*Dockerd, hidden bool, err error) {
 	names, err := files.List("/proc")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, errors.New("it has no /proc, as where only its disk is mounted: run docker stig check on the host itself")
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -70,7 +73,10 @@ func (h *Host) dockerds(files Files) (found []*Dockerd, hidden bool, err error) 
 			continue
 		}
 		program, err := files.Link(inProc(pid, "exe"))
-		if hidden = hidden || errors.Is(err, fs.ErrPermission); err != nil || !isDockerd(program) {
+		if errors.Is(err, fs.ErrPermission) {
+			hidden = hidden || mayBeDockerd(files, pid)
+		}
+		if err != nil || !isDockerd(program) {
 			continue // no program of its own, or gone meanwhile
 		}
 		d := &Dockerd{PID: pid, Program: program}
@@ -80,6 +86,13 @@ func (h *Host) dockerds(files Files) (found []*Dockerd, hidden bool, err error) 
 		found = append(found, d)
 	}
 	return found, hidden, nil
+}
+
+// mayBeDockerd goes by what the kernel calls a process, which it tells of
+// those, too, whose file it does not: even root may not look at each one.
+func mayBeDockerd(files Files, pid int) bool {
+	raw, err := files.Read(inProc(pid, "comm"))
+	return err != nil || isDockerd(strings.TrimSpace(string(raw)))
 }
 
 func inProc(pid int, name string) string { return fmt.Sprintf("/proc/%d/%s", pid, name) }
@@ -167,8 +180,9 @@ func sameView(files Files, pid int, dir string) error {
 	return nil
 }
 
-// choose tells which of several is the engine: the one behind its socket, or
-// the one that was told to listen there. Where some processes are hidden, the
+// choose tells which of several is the engine: the one behind its socket,
+// the one that was told to listen there, or the one that keeps its data where
+// the engine says. Where some processes are hidden, the
 // engine may be among those: only its socket leads to it.
 func (h *Host) choose(ctx context.Context, found []*Dockerd, hidden bool) (*Dockerd, error) {
 	socket, local := strings.CutPrefix(h.Address, "unix://")
@@ -187,14 +201,18 @@ func (h *Host) choose(ctx context.Context, found []*Dockerd, hidden bool) (*Dock
 	case len(found) == 1:
 		return found[0], nil
 	}
-	left := found
+	left, sure := found, false
 	for _, wanted := range []func(*Dockerd) bool{
 		func(d *Dockerd) bool { return local && d.listensOn(socket) },
-		func(d *Dockerd) bool { return d.Unit != "" }, // one in a container is no service of the host
+		func(d *Dockerd) bool { return d.keepsDataOf(ctx, h) },
+		func(d *Dockerd) bool { return sure && d.Unit != "" }, // one in a container is no service of the host
 	} {
-		left = slices.DeleteFunc(slices.Clone(left), func(d *Dockerd) bool { return !wanted(d) })
-		if len(left) == 1 {
-			return left[0], nil
+		kept := slices.DeleteFunc(slices.Clone(left), func(d *Dockerd) bool { return !wanted(d) })
+		if len(kept) == 1 {
+			return kept[0], nil
+		}
+		if len(kept) > 0 {
+			left, sure = kept, true
 		}
 	}
 	var pids []string
@@ -215,6 +233,18 @@ func (d *Dockerd) listensOn(socket string) bool {
 		own, ok := strings.CutPrefix(host, "unix://")
 		return ok && inRun(own) == inRun(socket)
 	})
+}
+
+// keepsDataOf reports whether the process was told to keep its data in the
+// directory that the host's engine names, or with userns-remap one above that.
+func (d *Dockerd) keepsDataOf(ctx context.Context, h *Host) bool {
+	info, err := h.Info(ctx)
+	if err != nil || info.DockerRootDir == "" {
+		return false
+	}
+	spec, _ := daemon.Lookup("data-root")
+	value, _ := d.Running.Value(spec)
+	return len(value) == 1 && slices.Contains([]string{info.DockerRootDir, path.Dir(info.DockerRootDir)}, path.Clean(value[0]))
 }
 
 // inRun gives /var/run its name of today.

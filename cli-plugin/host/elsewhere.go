@@ -80,13 +80,13 @@ func (h *Host) elsewhere(ctx context.Context, socket string) string {
 // silent is elsewhere where nobody answers: what belongs at the engine's usual
 // place is this machine's own, down as it is.
 func silent(socket string) string {
-	real, err := filepath.EvalSymlinks(socket)
+	target, err := filepath.EvalSymlinks(socket)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(socket); err != nil {
-			real = socket // no link, either
+			target = socket // no link, either
 		}
 	}
-	if inRun(real) == "/run/docker.sock" {
+	if inRun(target) == "/run/docker.sock" {
 		return ""
 	}
 	return "no engine answers on " + socket + " that could tell where it runs"

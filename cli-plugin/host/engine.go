@@ -1,7 +1,9 @@
 package host
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +17,9 @@ import (
 
 // maxAsked bounds the questions to the engine that are under way at once.
 const maxAsked = 16
+
+// errNoList: docker's client takes null for an empty list, which no engine says.
+var errNoList = errors.New("its answer is no list: is it an engine, and does nothing stand between it and you?")
 
 var errNoEngine = errors.New("the engine cannot be asked: name it with --context or DOCKER_HOST")
 
@@ -32,13 +37,19 @@ func (h *Host) Info(ctx context.Context) (system.Info, error) {
 	})
 }
 
-// Version is the engine's answer to GET /version, asked once.
+// Version is the engine's answer to GET /version, asked once. Engines that are
+// too old for docker's client answer it too: their age is a finding.
 func (h *Host) Version(ctx context.Context) (client.ServerVersionResult, error) {
 	return h.version.get(func() (client.ServerVersionResult, error) {
 		if h.Engine == nil {
 			return client.ServerVersionResult{}, errNoEngine
 		}
 		got, err := h.Engine.ServerVersion(ctx, client.ServerVersionOptions{})
+		if tooOld(err) {
+			if there, plainErr := h.plainly(ctx, "/version", &got); there && plainErr == nil {
+				return got, nil
+			}
+		}
 		if err != nil {
 			return client.ServerVersionResult{}, fmt.Errorf("asking the engine for its version: %w", err)
 		}
@@ -50,7 +61,10 @@ func (h *Host) Version(ctx context.Context) (client.ServerVersionResult, error) 
 type Container struct {
 	container.InspectResponse
 	System string // "UCP" or "DTR": it is a part of it, by label or image
-	Err    error  // it is listed, and could not be inspected
+	// Capabilities are those that it has in place of the default set: engines
+	// of API 1.40 have them beside CapAdd, and newer ones do not.
+	Capabilities []string
+	Err          error // it is listed, and could not be inspected
 }
 
 // Title is a container's name, its short ID if it has none.
@@ -61,8 +75,13 @@ func (c Container) Title() string {
 	return c.ID[:min(12, len(c.ID))]
 }
 
-// Runs reports whether a container runs, be it paused.
-func (c Container) Runs() bool { return c.State != nil && c.State.Running }
+// Runs reports whether a container runs, be it paused or between two starts.
+func (c Container) Runs() bool {
+	return c.State != nil && (c.State.Running || slices.Contains(alive, c.State.Status))
+}
+
+// alive are the states in which docker ps lists a container.
+var alive = []container.ContainerState{container.StateRunning, container.StatePaused, container.StateRestarting}
 
 // summaries list all containers, running or not.
 func (h *Host) summaries(ctx context.Context) ([]container.Summary, error) {
@@ -73,6 +92,9 @@ func (h *Host) summaries(ctx context.Context) ([]container.Summary, error) {
 		list, err := h.Engine.ContainerList(ctx, client.ContainerListOptions{All: true})
 		if err != nil {
 			return nil, fmt.Errorf("listing the engine's containers: %w", err)
+		}
+		if list.Items == nil {
+			return nil, fmt.Errorf("listing the engine's containers: %w", errNoList)
 		}
 		return list.Items, nil
 	})
@@ -101,15 +123,29 @@ func (h *Host) inspectAll(ctx context.Context) ([]Container, error) {
 		})
 	}
 	_ = group.Wait() // each has its own error
+	inUCP := slices.ContainsFunc(list, func(s container.Summary) bool { return systemOf(s) == UCP.Name })
 	var all []Container
-	for _, c := range found {
-		if c != nil {
-			all = append(all, *c)
+	for i, c := range found {
+		if c == nil {
+			continue
 		}
+		if inUCP && c.System == "" && wanted[i].Labels[podNamespace] == systemPods {
+			c.System = UCP.Name
+		}
+		all = append(all, *c)
 	}
 	slices.SortFunc(all, func(a, b Container) int { return strings.Compare(a.Title()+" "+a.ID, b.Title()+" "+b.ID) })
 	return all, nil
 }
+
+// UCP brings Kubernetes, whose kubelet names images by their IDs: its own pods
+// are told by their namespace.
+//
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+const (
+	podNamespace = "io.kubernetes.pod.namespace"
+	systemPods   = "kube-system"
+)
 
 // inspect is nil if the container is gone.
 func (h *Host) inspect(ctx context.Context, summary container.Summary) *Container {
@@ -130,7 +166,22 @@ func (h *Host) inspect(ctx context.Context, summary container.Summary) *Containe
 		return c
 	}
 	c.InspectResponse = got.Container
+	c.Capabilities, c.Err = exactCapabilities(got.Raw)
 	return c
+}
+
+// exactCapabilities reads what docker's client does not know any more.
+func exactCapabilities(raw []byte) ([]string, error) {
+	if !bytes.Contains(raw, []byte(`"Capabilities"`)) {
+		return nil, nil
+	}
+	var answer struct {
+		HostConfig struct{ Capabilities []string }
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return nil, fmt.Errorf("inspecting it: its capabilities: %w", err)
+	}
+	return answer.HostConfig.Capabilities, nil
 }
 
 // systemOf names the product that a container is a part of, "" if none.

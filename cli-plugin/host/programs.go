@@ -59,8 +59,11 @@ func (l *limited) Write(p []byte) (int, error) {
 
 // Run asks a program of the host.
 func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, error) {
-	if h.Programs == nil {
-		return nil, fmt.Errorf("%s cannot be asked: %w", name, h.unseen())
+	switch {
+	case h.Programs != nil:
+		return h.Programs.Run(ctx, name, args...)
+	case h.Files != nil:
+		return nil, fmt.Errorf("%s cannot be asked: the programs of a host that is only mounted are not run; run docker stig check on the host itself", name)
 	}
-	return h.Programs.Run(ctx, name, args...)
+	return nil, fmt.Errorf("%s cannot be asked: %w", name, h.unseen())
 }

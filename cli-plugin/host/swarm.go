@@ -115,8 +115,14 @@ func (h *Host) Overlays(ctx context.Context) ([]Overlay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the engine's networks: %w", err)
 	}
+	if list.Items == nil {
+		return nil, fmt.Errorf("listing the engine's networks: %w", errNoList)
+	}
 	var found []Overlay
 	for _, network := range list.Items {
+		if network.Name == "" {
+			return nil, errors.New("listing the engine's networks: its answer has one without a name: look at docker network ls")
+		}
 		pending := network.Driver == "" && network.Scope == "swarm"
 		if network.Driver == "overlay" || pending {
 			_, encrypted := network.Options["encrypted"] // whatever its value, the engine encrypts

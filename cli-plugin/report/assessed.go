@@ -20,6 +20,9 @@ func assessed(c scan.Checklist) []string {
 	if community(c.Edition) {
 		lines = append(lines, "This is no Docker Enterprise: its edition has no guide of its own, and cannot pass V-235777 (FIPS mode).")
 	}
+	if c.Narrowed != "" {
+		lines = append(lines, "Of the containers only these were looked at: "+c.Narrowed+".")
+	}
 	return lines
 }
 

@@ -68,6 +68,18 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestTableMovesNoCursor: what containers are called cannot rewrite the screen.
+func TestTableMovesNoCursor(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := Write(&out, Table, spoilt(t), Options{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.ContainsAny(out.Bytes(), "\x1b\x00\r") {
+		t.Errorf("%q", out.String()[:200])
+	}
+}
+
 func TestUnknownFormat(t *testing.T) {
 	t.Parallel()
 	if err := new(Format).Set("pdf"); err == nil {

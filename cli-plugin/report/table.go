@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/scan"
+	"github.com/docker-stig/docker-stig/shared/record"
 	"github.com/docker-stig/docker-stig/shared/stig"
 )
 
@@ -36,9 +37,9 @@ func writeTable(w io.Writer, c scan.Checklist, o Options) error {
 	if c.Asset.HostName != "" {
 		target += " on " + c.Asset.HostName
 	}
-	fmt.Fprintln(&b, target)
+	fmt.Fprintln(&b, indent(target))
 	for _, text := range assessed(c) {
-		fmt.Fprintln(&b, text)
+		fmt.Fprintln(&b, indent(text))
 	}
 	for _, section := range sections {
 		if section.quiet && !o.All {
@@ -117,4 +118,12 @@ func line(f stig.Finding) string {
 	return f.Object + ": " + f.Details
 }
 
-func indent(text string) string { return strings.ReplaceAll(text, "\n", "\n      ") }
+// indent keeps a text below its heading, and from moving the cursor: labels,
+// names and programs' words come from whoever made the container.
+func indent(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.Map(record.Printable, line)
+	}
+	return strings.Join(lines, "\n      ")
+}

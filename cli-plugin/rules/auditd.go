@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
@@ -26,7 +27,8 @@ var auditdRules = []Rule{{
 	},
 	Readings: []string{
 		"A path of the guide's list that the host lacks is noted and is no finding: auditctl cannot watch what is not there. containerd and runc, which newer engines have in place of docker-containerd and docker-runc, are wanted in their stead.",
-		"Data that the engine keeps elsewhere than in /var/lib/docker has to be watched there.",
+		"A host that has none of these paths is not reviewed: it may be another one than the engine's.",
+		"Data that the engine keeps elsewhere than in /var/lib/docker has to be watched there, and so have programs that lie in /usr/local/bin in place of /usr/bin.",
 		"A rule counts by what it records: -w, or -a always,exit with -F path= or -F dir=, of the path or of a folder above it. A watch of a symbolic link watches the link alone.",
 		"The guide asks for no permissions. A rule that records neither writes nor changes of attributes tells nobody of a change, and is a finding; one that leaves out reads, executions, daemons (auid) or one architecture is said.",
 		"What is written below /etc/audit and not loaded records nothing, and is a finding; what is loaded and not written is lost at the next start, and is said.",
@@ -81,6 +83,9 @@ func checkAudited(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 		}
 	}
 	summary := stig.Finding{Status: stig.NotAFinding, Details: fmt.Sprintf("%d of Docker's paths are watched", watched)}
+	if len(absent) == len(paths) {
+		summary.Status, summary.Details = stig.NotReviewed, "none of Docker's paths was found: run this on the engine's own host"
+	}
 	if len(absent) > 0 {
 		summary.Details += "; this host does not have " + strings.Join(absent, ", ")
 	}
@@ -111,7 +116,9 @@ func judgeAuditd(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 
 // auditedPaths are those to watch, and findings where one is unknown.
 func auditedPaths(ctx context.Context, h *host.Host) (paths []string, unknown []stig.Finding) {
-	paths = append(paths, audited...)
+	for _, name := range audited {
+		paths = append(paths, placeOf(h, name))
+	}
 	if info, err := h.Info(ctx); err != nil {
 		unknown = append(unknown, stig.Finding{Object: "the engine's data", Details: "where it lies is unknown: " + err.Error()})
 	} else if dir := info.DockerRootDir; dir != "" && dir != "/var/lib/docker" {
@@ -127,6 +134,23 @@ func auditedPaths(ctx context.Context, h *host.Host) (paths []string, unknown []
 		}
 	}
 	return paths, unknown
+}
+
+// placeOf is where the host has a program of the guide's list: those that no
+// package brought lie in /usr/local/bin. Other paths are as the guide has them.
+func placeOf(h *host.Host, name string) string {
+	program, ok := strings.CutPrefix(name, "/usr/bin/")
+	if !ok {
+		return name
+	}
+	if _, err := h.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		return name
+	}
+	local := path.Join("/usr/local/bin", program)
+	if _, err := h.Stat(local); err != nil {
+		return name
+	}
+	return local
 }
 
 // auditing is what the host records.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"net/url"
@@ -53,6 +54,9 @@ func certificateSteps(client string) []Step {
 var certificateReadings = []string{
 	"\"The trusted CA\" and \"a trusted DoD CA\" are what trusted-ca in site.yaml holds: one list for all five requirements.",
 	"The guide prints the server's own certificate for a person to compare. We verify the whole chain, the time and the server's name (RFC 5280, RFC 6125).",
+	"What trusted-ca holds counts as an authority: the server's own certificate in it does not, and neither does the authority that UCP made for itself.",
+	"One name is asked, as the guide does, and one server behind it answers. Where several managers share the name, each is installed by itself: ask each by its own name, too.",
+	"Whether a certificate was revoked is not asked: the guide does not, and the authority may be out of reach.",
 	"Without trusted-ca, a certificate that signs itself, is out of its time, has another server's name or comes from the authority that UCP makes for itself is a finding all the same.",
 }
 
@@ -84,7 +88,7 @@ func checkCertificate(ctx context.Context, h *host.Host, of tlsServer) ([]stig.F
 }
 
 // siteAuthorities reads the site's bundle; nil if there is none.
-func siteAuthorities(file string) (*x509.CertPool, error) {
+func siteAuthorities(file string) ([]*x509.Certificate, error) {
 	if file == "" {
 		return nil, nil
 	}
@@ -92,16 +96,12 @@ func siteAuthorities(file string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading trusted-ca of site.yaml: %w", err)
 	}
-	pool := x509.NewCertPool()
-	for _, c := range found {
-		pool.AddCert(c)
-	}
-	return pool, nil
+	return found, nil
 }
 
 // judgeCertificate judges a chain, the server's own certificate first. Without
 // trusted authorities only what is wrong with any is found.
-func judgeCertificate(shown []*x509.Certificate, trusted *x509.CertPool, name string, now time.Time) stig.Finding {
+func judgeCertificate(shown []*x509.Certificate, trusted []*x509.Certificate, name string, now time.Time) stig.Finding {
 	const mend = "give the server a certificate of the organization's authority"
 	if len(shown) == 0 {
 		return stig.Finding{Details: "the server showed no certificate: check that its URL is that of its HTTPS port"}
@@ -114,23 +114,23 @@ func judgeCertificate(shown []*x509.Certificate, trusted *x509.CertPool, name st
 		return stig.Finding{Status: stig.Open, Details: fmt.Sprintf("the certificate is valid from %s to %s: renew it", validDay(own.NotBefore), validDay(own.NotAfter))}
 	case own.VerifyHostname(name) != nil:
 		return stig.Finding{Status: stig.Open, Details: fmt.Sprintf("the certificate is not for %q: %s, for that name", name, mend)}
-	case trusted == nil && fromUCPItself(own):
+	case trusted == nil && ofUCPItself(own.Issuer):
 		return stig.Finding{Status: stig.Open, Details: fmt.Sprintf("the certificate is from the authority that UCP made for itself (%s): %s", issuerOf(own), mend)}
 	case trusted == nil:
 		return stig.Finding{Details: fmt.Sprintf("the certificate is issued by %s; whether that is the organization's authority is for the site to say: set trusted-ca in site.yaml to a PEM file", issuerOf(own))}
 	}
-	between := x509.NewCertPool()
-	for _, c := range shown[1:] {
-		between.AddCert(c)
-	}
 	chains, err := own.Verify(x509.VerifyOptions{
-		Roots: trusted, Intermediates: between, DNSName: name, CurrentTime: now,
+		// A trusted certificate of the server itself would be a chain of one.
+		Roots: poolOf(trusted, own), Intermediates: poolOf(shown[1:], own), DNSName: name, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
 		return stig.Finding{Status: stig.Open, Details: fmt.Sprintf("the certificate is issued by %s, and its chain does not hold up to the authorities of trusted-ca: %s: %s", issuerOf(own), chainFault(err), mend)}
 	}
-	root := chains[0][len(chains[0])-1]
+	root := endOf(chains)
+	if root == nil {
+		return stig.Finding{Status: stig.Open, Details: fmt.Sprintf("the certificate is from the authority that UCP made for itself (%s), which stands in trusted-ca and is not the organization's: %s", issuerOf(own), mend)}
+	}
 	return stig.Finding{
 		Status:  stig.NotAFinding,
 		Details: fmt.Sprintf("the chain ends at %q, an authority of trusted-ca; the certificate is valid to %s", oneLine(root.Subject.String()), validDay(own.NotAfter)),
@@ -138,20 +138,37 @@ func judgeCertificate(shown []*x509.Certificate, trusted *x509.CertPool, name st
 	}
 }
 
+// poolOf holds certificates, but for one.
+func poolOf(certificates []*x509.Certificate, but *x509.Certificate) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, c := range certificates {
+		if !c.Equal(but) {
+			pool.AddCert(c)
+		}
+	}
+	return pool
+}
+
+// endOf is the authority that a chain ends at, of several the first; nil if
+// all end at one that UCP made for itself.
+func endOf(chains [][]*x509.Certificate) *x509.Certificate {
+	for _, chain := range chains {
+		if root := chain[len(chain)-1]; !ofUCPItself(root.Subject) {
+			return root
+		}
+	}
+	return nil
+}
+
 // signsItself reports whether a certificate is its own issuer.
 func signsItself(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
-// fromUCPItself recognizes the authorities that UCP makes when it is installed
-// by the names it gives them.
-func fromUCPItself(c *x509.Certificate) bool {
-	for _, name := range []string{"UCP Client Root CA", "UCP Cluster Root CA"} {
-		if strings.Contains(c.Issuer.CommonName, name) {
-			return true
-		}
-	}
-	return false
+// ofUCPItself recognizes the authorities that UCP makes when it is installed by
+// the names it gives them.
+func ofUCPItself(authority pkix.Name) bool {
+	return strings.Contains(authority.CommonName, "UCP Client Root CA") || strings.Contains(authority.CommonName, "UCP Cluster Root CA")
 }
 
 // chainFault says why a chain does not hold, in one line.

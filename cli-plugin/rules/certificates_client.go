@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -22,7 +23,7 @@ import (
 // https://docs.docker.com/ee/ucp/user-access/cli/
 var clientCertificate = Rule{
 	IDs:     []stig.ID{"DKER-EE-002380"},
-	Applies: managed(host.UCP, hasUCP),
+	Applies: managed(host.UCP, hasClientCertificate),
 	Check:   checkClientCertificate,
 	Steps: []Step{
 		{"read subject and issuer of cert.pem in the client bundle", "mgmt.ReadCertificates"},
@@ -30,8 +31,13 @@ var clientCertificate = Rule{
 	},
 	Readings: []string{
 		"The guide reads one bundle, and does not say whose. It is the one that ucp.client-certificate in site.yaml names.",
-		"Names are compared by RFC 4514, attribute by attribute and in order, values to the letter.",
+		"Names are compared by RFC 4514, attribute by attribute and in order, values to the letter. The order of openssl, which prints a name from its other end, counts as the same.",
+		"The file is read where docker stig runs, and UCP is not asked: the names are judged even where no UCP was given.",
 	},
+}
+
+func hasClientCertificate(h *host.Host) bool {
+	return hasUCP(h) || h.Site.UCP.ClientCertificate != ""
 }
 
 func checkClientCertificate(_ context.Context, h *host.Host) ([]stig.Finding, error) {
@@ -74,7 +80,7 @@ func judgeName(file, which, plan string, raw []byte) stig.Finding {
 		f.Details = fmt.Sprintf("ucp.%s in site.yaml cannot be read: %v: write it as in RFC 4514, such as CN=admin,O=Example", which, err)
 		return f
 	}
-	if !slices.EqualFunc(want, got, func(a, b []string) bool { return slices.Equal(a, b) }) {
+	if !want.is(got) {
 		f.Status, f.Details = stig.Open, fmt.Sprintf("it is %q, and the plan says %q: have the organization's authority issue the certificate anew, or correct the plan", oneLine(got.String()), oneLine(want.String()))
 		return f
 	}
@@ -94,6 +100,17 @@ func (n distinguished) String() string {
 	}
 	return strings.Join(parts, ",")
 }
+
+// is reports whether two names are the same, from one end or the other.
+func (n distinguished) is(other distinguished) bool {
+	reversed := slices.Clone(n)
+	slices.Reverse(reversed)
+	return slices.EqualFunc(n, other, slices.Equal) || slices.EqualFunc(reversed, other, slices.Equal)
+}
+
+// attributeKind is how RFC 4512, 1.4 writes an attribute's type: a short name
+// or an OID.
+var attributeKind = regexp.MustCompile(`^(?:[A-Za-z][A-Za-z0-9-]*|(?:(?i:OID)\.)?[0-9]+(?:\.[0-9]+)*)$`)
 
 // nameOf reads a name as a certificate holds it, first part last.
 func nameOf(raw []byte) (distinguished, error) {
@@ -162,7 +179,7 @@ func parseName(text string) (distinguished, error) {
 func parseAttribute(text string) (attribute string, separator byte, rest string, err error) {
 	kind, text, ok := strings.Cut(text, "=")
 	kind = strings.TrimSpace(kind)
-	if !ok || kind == "" || strings.ContainsAny(kind, ",+\\\"") {
+	if !ok || !attributeKind.MatchString(kind) {
 		return "", 0, "", errors.New("a part has no TYPE=")
 	}
 	text = strings.TrimLeft(text, " ")

@@ -29,7 +29,7 @@ func TestParseName(t *testing.T) {
 			t.Errorf("%q (-want +got):\n%s", text, diff)
 		}
 	}
-	for _, text := range []string{"", "a", "CN=a,", "=a", "CN=a\\", ",CN=a", "/C=US/CN=a,x", `CN=\FF`} {
+	for _, text := range []string{"", "a", "CN=a,", "=a", "CN=a\\", ",CN=a", "/C=US/CN=a,x", "/C=US/CN=a", "2..5=a", "CN=a;=b,x y=c", `CN=\FF`} {
 		if got, err := parseName(text); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}

@@ -1,8 +1,14 @@
 package rules_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -14,6 +20,21 @@ import (
 	"github.com/docker-stig/docker-stig/tests/doubles"
 )
 
+// named is a certificate for a subject by an issuer, in PEM.
+func named(t *testing.T, subject, issuer pkix.Name) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: subject, NotBefore: now(), NotAfter: now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{Subject: issuer}, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
 // now is this machine's: the doubles' certificates are of today.
 func now() time.Time { return time.Now() }
 
@@ -23,6 +44,11 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// bundleOf is one certificate of a chain, in PEM.
+func bundleOf(chain *tls.Certificate, at int) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chain.Certificate[at]}))
 }
 
 func written(t *testing.T, content []byte) string {
@@ -41,6 +67,10 @@ func TestServerCertificates(t *testing.T) {
 	another := must(doubles.NewAuthority("Another Root CA", time.Now()))
 	own := must(doubles.NewAuthority("UCP Client Root CA", time.Now()))
 	whole := must(between.Issue("127.0.0.1", time.Now()))
+	// An authority of UCP's own that the organization has signed, too.
+	crossed := must(own.Issue("127.0.0.1", time.Now()))
+	crossed.Certificate = append(crossed.Certificate, must(organization.CrossSign(own, time.Now())))
+	stale := must(must(organization.Intermediate("Stale Issuing CA", time.Now().Add(-60*24*time.Hour))).Issue("127.0.0.1", time.Now()))
 	selfSigned := must(doubles.SelfSignedFor("127.0.0.1", time.Now()))
 	trusted := string(organization.PEM())
 	for name, test := range map[string]struct {
@@ -55,6 +85,13 @@ func TestServerCertificates(t *testing.T) {
 		"the one between is trusted":  {chain: whole, bundle: string(between.PEM()), want: stig.NotAFinding, details: `"CN=Example Issuing CA"`},
 		"the one between is missing":  {chain: &tls.Certificate{Certificate: whole.Certificate[:1], PrivateKey: whole.PrivateKey}, bundle: trusted, want: stig.Open, details: "leaves out a certificate between"},
 		"of another":                  {bundle: string(another.PEM()), want: stig.Open, details: `issued by "CN=Example Root CA"`},
+		"its own is in the bundle":    {chain: whole, bundle: bundleOf(whole, 0), want: stig.Open, details: "none of them signed it"},
+		"its own and the root":        {chain: whole, bundle: bundleOf(whole, 0) + trusted, want: stig.NotAFinding, details: `ends at "CN=Example Root CA"`},
+		"UCP's own is in the bundle":  {chain: must(own.Issue("127.0.0.1", time.Now())), bundle: string(own.PEM()), want: stig.Open, details: "stands in trusted-ca and is not the organization's"},
+		"UCP's own, cross-signed":     {chain: crossed, bundle: trusted + string(own.PEM()), want: stig.NotAFinding, details: `ends at "CN=Example Root CA"`},
+		"cross-signed by another":     {chain: crossed, bundle: string(another.PEM()), want: stig.Open, details: "none of them signed it"},
+		"expired in between":          {chain: stale, bundle: trusted, want: stig.Open, details: `"CN=Stale Issuing CA" is valid from`},
+		"a name beside the address":   {chain: must(organization.Issue("localhost", time.Now())), bundle: trusted, want: stig.Open, details: `not for "127.0.0.1"`},
 		"one of many":                 {bundle: string(another.PEM()) + trusted, want: stig.NotAFinding},
 		"no bundle":                   {want: stig.NotReviewed, details: "set trusted-ca in site.yaml"},
 		"self-signed":                 {fault: doubles.SelfSigned, bundle: trusted, want: stig.Open, details: "signs itself"},
@@ -121,6 +158,7 @@ func TestClientCertificate(t *testing.T) {
 	made := must(issuing.Issue("alice", time.Now()))
 	file := written(t, append([]byte("-----BEGIN EC PRIVATE KEY-----\n-----END EC PRIVATE KEY-----\n"),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]})...))
+	whole := written(t, named(t, pkix.Name{Country: []string{"US"}, Organization: []string{"Example"}, CommonName: "alice"}, pkix.Name{Country: []string{"US"}, CommonName: "Example CA"}))
 	for name, test := range map[string]struct {
 		file, subject, issuer string
 		want                  stig.Status
@@ -128,6 +166,10 @@ func TestClientCertificate(t *testing.T) {
 	}{
 		"the plan's":         {file, "CN=alice", `CN=Example\, Inc. CA`, stig.NotAFinding, "the plan's"},
 		"written otherwise":  {file, " cn = alice ", `2.5.4.3=Example\2C Inc. CA`, stig.NotAFinding, "the plan's"},
+		"as openssl prints":  {whole, "C = US, O = Example, CN = alice", "C = US, CN = Example CA", stig.NotAFinding, "the plan's"},
+		"the other way":      {whole, "CN=alice,O=Example,C=US", "CN=Example CA,C=US", stig.NotAFinding, "the plan's"},
+		"in another order":   {whole, "O=Example,CN=alice,C=US", "CN=Example CA,C=US", stig.Open, "subject of"},
+		"with slashes":       {whole, "/C=US/O=Example/CN=alice", "CN=Example CA,C=US", stig.NotReviewed, "ucp.subject in site.yaml cannot be read"},
 		"another subject":    {file, "CN=bob", `CN=Example\, Inc. CA`, stig.Open, `it is "CN=alice", and the plan says "CN=bob"`},
 		"other case":         {file, "CN=Alice", `CN=Example\, Inc. CA`, stig.Open, "CN=Alice"},
 		"one part more":      {file, "CN=alice,O=Example", `CN=Example\, Inc. CA`, stig.Open, "O=Example"},
@@ -143,6 +185,9 @@ func TestClientCertificate(t *testing.T) {
 			c := managedCase{want: test.want, details: test.details}
 			c.site.UCP = site.UCP{ClientCertificate: test.file, Subject: test.subject, Issuer: test.issuer}
 			c.holdUCP(t, "DKER-EE-002380")
+			if test.file != "" { // the file tells all, and UCP nothing
+				judge(t, "DKER-EE-002380", c.host(), test.want, test.details)
+			}
 		})
 	}
 }

@@ -49,10 +49,10 @@ func judgeContainers(ctx context.Context, h *host.Host, r containerRule) ([]stig
 	var findings []stig.Finding
 	for _, c := range containers {
 		switch {
-		case c.Err != nil:
-			findings = append(findings, stig.Finding{Object: objectOf(c), Details: c.Err.Error()})
 		case leftOut(h, r, c):
 			sum.left++
+		case c.Err != nil:
+			findings = append(findings, stig.Finding{Object: objectOf(c), Details: c.Err.Error()})
 		case r.running && c.State == nil:
 			findings = append(findings, stig.Finding{Object: objectOf(c), Details: "whether it runs is unknown: the engine's answer has no state; look at docker inspect"})
 		case r.running && !c.Runs():
@@ -205,4 +205,4 @@ func (r containerRule) rule(steps []Step, readings ...string) Rule {
 }
 
 // systemReading is that of every rule whose check filters docker ps.
-const systemReading = "The guide's filter drops every line with ucp, kube or dtr in it, so a container called kubernetes-dashboard, or one that names itself dtr, escapes it. What is left out here are the containers that labels or images show to be parts of UCP and DTR, and they are counted. containers.system in site.yaml judges or skips all of them."
+const systemReading = "The guide's filter drops every line with ucp, kube or dtr in it, so a container called kubernetes-dashboard, or one that names itself dtr, escapes it. What is left out here are the containers that labels or images show to be parts of UCP and DTR, and on a node of UCP the pods in kube-system; they are counted. containers.system in site.yaml judges or skips all of them."

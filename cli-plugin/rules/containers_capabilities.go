@@ -22,16 +22,14 @@ var powerRules = []Rule{
 	// https://docs.docker.com/engine/containers/run/#runtime-privilege-and-linux-capabilities
 	containerRule{
 		id: "DKER-EE-001950", judge: extraCapabilities, list: allowedCapabilities,
-		asked: "HostConfig.Privileged, CapAdd and CapDrop",
-		answer: func(c host.Container) any {
-			return map[string]any{"Privileged": c.HostConfig.Privileged, "CapAdd": c.HostConfig.CapAdd, "CapDrop": c.HostConfig.CapDrop}
-		},
+		asked: "HostConfig.Privileged, CapAdd and CapDrop", answer: shownCapabilities,
 	}.rule([]Step{
 		{"HostConfig.CapAdd and CapDrop of a container give no capability beyond the engine's default set", "extraCapabilities"},
 		{"or the security plan names it: containers.capabilities in site.yaml", "extraCapabilities"},
 	}, everyReading,
 		"Those of the engine's default set need no entry: a container that nothing was added to has them.",
-		"A privileged container has all capabilities, whatever CapAdd says."),
+		"A privileged container has all capabilities, whatever CapAdd says.",
+		"Engines of API 1.40 take a list in place of the default set (HostConfig.Capabilities), which the command does not print: it is judged like CapAdd."),
 	// V-235809, CAT I: devices of the host are given as the plan says.
 	// https://docs.docker.com/reference/cli/docker/container/run/#device
 	containerRule{
@@ -72,8 +70,17 @@ func capabilityOf(text string) string {
 	return strings.TrimPrefix(strings.ToUpper(text), "CAP_")
 }
 
+// shownCapabilities are a container's capabilities for evidence.
+func shownCapabilities(c host.Container) any {
+	shown := map[string]any{"Privileged": c.HostConfig.Privileged, "CapAdd": c.HostConfig.CapAdd, "CapDrop": c.HostConfig.CapDrop}
+	if len(c.Capabilities) > 0 {
+		shown["Capabilities"] = c.Capabilities
+	}
+	return shown
+}
+
 func extraCapabilities(_ context.Context, h *host.Host, c host.Container) (string, error) {
-	added := c.HostConfig.CapAdd
+	added := slices.Concat(c.HostConfig.CapAdd, c.Capabilities)
 	if c.HostConfig.Privileged {
 		added = []string{"ALL"}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -44,7 +45,7 @@ var isolationRules = []Rule{
 	containerRule{
 		id: "DKER-EE-002120", judge: sharesUsers,
 		asked: "HostConfig.UsernsMode", answer: func(c host.Container) any { return c.HostConfig.UsernsMode },
-	}.rule([]Step{{"HostConfig.UsernsMode of a container is empty", "sharesUsers"}}, everyReading,
+	}.rule([]Step{{"HostConfig.UsernsMode of a container is empty; host is a finding", "sharesUsers"}}, everyReading,
 		"The text speaks of a limit of processes, which is the subject of DKER-EE-002780; its command and its finding are about the user namespace, and so is the rule.",
 		"Whether the engine maps users at all is not asked: a container without an option of its own passes."),
 	// V-235815, CAT II: none is put below another cgroup than the plan says.
@@ -73,21 +74,22 @@ func privileged(_ context.Context, _ *host.Host, c host.Container) (string, erro
 // A namespace is one that a container may share with its host, or take from
 // another container.
 type namespace struct {
-	name   string // "PID"
-	flag   string // of docker run
+	name   string   // "PID"
+	flag   string   // of docker run
+	own    []string // modes in which it has its own; nil: any other than the host's, as of networks
 	asked  string
 	mode   func(*container.HostConfig) string
 	answer func(host.Container) any
 }
 
-func newNamespace(name, flag, field string, mode func(*container.HostConfig) string) namespace {
-	return namespace{name, flag, "HostConfig." + field, mode, func(c host.Container) any { return mode(c.HostConfig) }}
+func newNamespace(name, flag, field string, own []string, mode func(*container.HostConfig) string) namespace {
+	return namespace{name, flag, own, "HostConfig." + field, mode, func(c host.Container) any { return mode(c.HostConfig) }}
 }
 
 var (
-	pidNamespace = newNamespace("PID", "--pid", "PidMode", func(c *container.HostConfig) string { return string(c.PidMode) })
-	ipcNamespace = newNamespace("IPC", "--ipc", "IpcMode", func(c *container.HostConfig) string { return string(c.IpcMode) })
-	netNamespace = newNamespace("network", "--network", "NetworkMode", func(c *container.HostConfig) string { return string(c.NetworkMode) })
+	pidNamespace = newNamespace("PID", "--pid", "PidMode", []string{"", "private"}, func(c *container.HostConfig) string { return string(c.PidMode) })
+	ipcNamespace = newNamespace("IPC", "--ipc", "IpcMode", []string{"", "private", "shareable", "none"}, func(c *container.HostConfig) string { return string(c.IpcMode) })
+	netNamespace = newNamespace("network", "--network", "NetworkMode", nil, func(c *container.HostConfig) string { return string(c.NetworkMode) })
 )
 
 // rule is that of a namespace where only the host's is a finding.
@@ -109,6 +111,9 @@ func sharesHost(ctx context.Context, h *host.Host, c host.Container, n namespace
 			return fmt.Sprintf("it is in the host's %s namespace%s: make %s anew without %s=host", n.name, through, at.Title(), n.flag), nil
 		}
 		name, joins := strings.CutPrefix(mode, "container:")
+		if !joins && n.own != nil && !slices.Contains(n.own, mode) {
+			return "", unknownMode(n.asked, mode)
+		}
 		if !joins {
 			return "", nil
 		}
@@ -136,17 +141,31 @@ func sharesIPC(ctx context.Context, h *host.Host, c host.Container) (string, err
 }
 
 func sharesUTS(_ context.Context, _ *host.Host, c host.Container) (string, error) {
-	if c.HostConfig.UTSMode.IsHost() {
+	switch mode := c.HostConfig.UTSMode; mode {
+	case "", "private":
+		return "", nil
+	case "host":
 		return "it is in the host's UTS namespace (UTSMode is host), and can change the host's name: make it anew without --uts=host", nil
+	default:
+		return "", unknownMode("HostConfig.UTSMode", string(mode))
 	}
-	return "", nil
 }
 
 func sharesUsers(_ context.Context, _ *host.Host, c host.Container) (string, error) {
-	if c.HostConfig.UsernsMode.IsHost() {
+	switch mode := c.HostConfig.UsernsMode; mode {
+	case "":
+		return "", nil
+	case "host":
 		return "it is in the host's user namespace (UsernsMode is host), and its root is the host's: make it anew without --userns=host", nil
+	default:
+		return "", unknownMode("HostConfig.UsernsMode", string(mode))
 	}
-	return "", nil
+}
+
+// unknownMode is said of a namespace that no engine of Docker's knows: another
+// engine behind Docker's API may mean the host's by it.
+func unknownMode(field, mode string) error {
+	return fmt.Errorf("its %s is %q, which is none of Docker's: look at docker inspect, and whose namespace that is", field, mode)
 }
 
 // allowedParents are the cgroups that the site's plan names.

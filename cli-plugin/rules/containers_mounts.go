@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -28,6 +29,7 @@ var mountRules = []Rule{
 		{"Mounts of a container have none of them, or a directory below or above, with RW true", "sensitiveMounts"},
 	},
 		"A directory that holds a sensitive one, as / does, gives it away too.",
+		"Entries of the site's list that name a container come on top; without an entry for all containers the discussion's list holds.",
 		"Symbolic links of the host are followed where they can be seen, for /bin is /usr/bin on most hosts.",
 		"A volume of driver local that binds a directory of the host (o=bind) is judged as the bind mount that it is, although Mounts calls it a volume."),
 	// V-235810, CAT II: nothing mounted inside shows up outside.
@@ -40,7 +42,7 @@ var mountRules = []Rule{
 	containerRule{
 		id: "DKER-EE-002130", filtered: true, judge: engineSocket, asked: "Mounts", answer: shownMounts,
 	}.rule([]Step{{"Mounts of a container name neither docker.sock nor docker_engine", "engineSocket"}},
-		"A mount of a directory that the socket lies in, such as /run or /, gives it away too; so does one of a socket that dockerd was told to listen on, or that the docker context names, whatever it is called.",
+		"A mount of a directory that the socket lies in, such as /run or /, gives it away too; so does one of a socket that dockerd, or its socket unit, was told to listen on, or that the docker context names, whatever it is called.",
 		"A socket can be spoken to although it is mounted read-only, so that is a finding as well."),
 	// V-235808, CAT I: the root file system is read-only.
 	// https://docs.docker.com/reference/cli/docker/container/run/#read-only
@@ -72,19 +74,27 @@ var sensitivePaths = &siteList{
 	is:   path.IsAbs,
 }
 
-// sensitiveOf are the directories that a container is to be kept out of.
+// sensitiveOf are the directories that a container is to be kept out of, and
+// where their links lead.
 func sensitiveOf(h *host.Host, c host.Container) []string {
-	entries := h.Site.Containers.SensitivePaths
-	if entries == nil {
-		return guideSensitive
-	}
-	all := []string{}
-	for _, entry := range entries {
-		if name, dir, ok := sensitivePaths.split(entry); ok && (name == "" || name == c.Title() || name == labelOf(c, serviceLabel)) {
-			all = append(all, path.Clean(dir))
+	var general, own []string
+	for _, entry := range h.Site.Containers.SensitivePaths {
+		switch name, dir, ok := sensitivePaths.split(entry); {
+		case ok && name == "":
+			general = append(general, dir)
+		case ok && (name == c.Title() || name == labelOf(c, serviceLabel)):
+			own = append(own, dir)
 		}
 	}
-	return all
+	if general == nil {
+		general = guideSensitive // a list for some containers takes nothing from the others
+	}
+	var all []string
+	for _, dir := range slices.Concat(general, own) {
+		all = append(all, path.Clean(dir), h.RealPath(dir))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // A hostDir is a directory, or a file, of the host that a container sees.
@@ -95,10 +105,28 @@ type hostDir struct {
 	What string // "bind mount", "volume NAME"
 }
 
+// mountsOf are a container's mounts. An answer without any, of a container that
+// was made with some, tells nothing.
+func mountsOf(c host.Container) ([]container.MountPoint, error) {
+	if c.Mounts == nil && len(c.HostConfig.Binds)+len(c.HostConfig.Mounts) > 0 {
+		return nil, errors.New("the engine's answer has no Mounts, although the container was made with some: look at docker inspect")
+	}
+	for _, m := range c.Mounts {
+		if m.Type == "" || m.Type == mount.TypeBind && m.Source == "" {
+			return nil, fmt.Errorf("what its mount at %q is cannot be told (type %q, source %q): look at docker inspect", m.Destination, m.Type, m.Source)
+		}
+	}
+	return c.Mounts, nil
+}
+
 // hostDirs are a container's bind mounts, and the volumes that are some.
 func hostDirs(ctx context.Context, h *host.Host, c host.Container) ([]hostDir, error) {
+	mounts, err := mountsOf(c)
+	if err != nil {
+		return nil, err
+	}
 	var dirs []hostDir
-	for _, m := range c.Mounts {
+	for _, m := range mounts {
 		switch {
 		case m.Type == mount.TypeBind:
 			dirs = append(dirs, hostDir{m, path.Clean(m.Source), h.RealPath(m.Source), "bind mount"})
@@ -107,7 +135,11 @@ func hostDirs(ctx context.Context, h *host.Host, c host.Container) ([]hostDir, e
 			if err != nil {
 				return nil, fmt.Errorf("whether its volume %s is a directory of the host is unknown: %w", m.Name, err)
 			}
-			if device, readOnly, binds := boundBy(volumes[m.Name].Options); binds {
+			v, listed := volumes[m.Name]
+			if !listed {
+				return nil, fmt.Errorf("whether its volume %s is a directory of the host is unknown: the engine does not list it; look at docker volume inspect, or run this again if the container is gone", m.Name)
+			}
+			if device, readOnly, binds := boundBy(v.Options); binds {
 				m.RW = m.RW && !readOnly
 				dirs = append(dirs, hostDir{m, path.Clean(device), h.RealPath(device), "volume " + m.Name})
 			}
@@ -117,11 +149,11 @@ func hostDirs(ctx context.Context, h *host.Host, c host.Container) ([]hostDir, e
 }
 
 // boundBy reads the options of a volume of driver local, which are those of
-// mount(8).
+// mount(8). dockerd works in /, from where it takes a relative device.
 func boundBy(options map[string]string) (device string, readOnly, binds bool) {
 	given := strings.Split(options["o"], ",")
-	binds = (slices.Contains(given, "bind") || slices.Contains(given, "rbind")) && path.IsAbs(options["device"])
-	return options["device"], slices.Contains(given, "ro"), binds
+	binds = (slices.Contains(given, "bind") || slices.Contains(given, "rbind")) && options["device"] != ""
+	return path.Join("/", options["device"]), slices.Contains(given, "ro"), binds
 }
 
 // liesIn reports whether a path is a directory or lies below it.
@@ -134,12 +166,13 @@ func sensitiveMounts(ctx context.Context, h *host.Host, c host.Container) (strin
 	if err != nil {
 		return "", err
 	}
+	sensitiveDirs := sensitiveOf(h, c)
 	var faults []string
 	for _, dir := range dirs {
 		if !dir.RW {
 			continue
 		}
-		for _, sensitive := range sensitiveOf(h, c) {
+		for _, sensitive := range sensitiveDirs {
 			if how := exposes(dir.Path, sensitive); how != "" {
 				faults = append(faults, fmt.Sprintf("%s at %s (%s) %s", dir.Path, dir.Destination, dir.What, how))
 				break
@@ -174,8 +207,12 @@ func exposes(mounted, sensitive string) string {
 }
 
 func sharedPropagation(_ context.Context, _ *host.Host, c host.Container) (string, error) {
+	mounts, err := mountsOf(c)
+	if err != nil {
+		return "", err
+	}
 	var faults []string
-	for _, m := range c.Mounts {
+	for _, m := range mounts {
 		if m.Propagation == mount.PropagationShared || m.Propagation == mount.PropagationRShared {
 			faults = append(faults, fmt.Sprintf("%s (%s)", m.Destination, m.Propagation))
 		}
@@ -231,9 +268,14 @@ func engineSockets(ctx context.Context, h *host.Host) []string {
 	if option, err := h.Option(ctx, "hosts"); err == nil {
 		addresses = append(addresses, option.Value...)
 	}
+	if d, err := h.Dockerd(ctx); err == nil {
+		for _, listen := range d.Listens { // those of systemd, behind fd://
+			addresses = append(addresses, "unix://"+listen)
+		}
+	}
 	var sockets []string
 	for _, address := range addresses {
-		if socket, ok := strings.CutPrefix(address, "unix://"); ok {
+		if socket, ok := strings.CutPrefix(address, "unix://"); ok && path.IsAbs(socket) {
 			sockets = append(sockets, canonical(h, socket))
 		}
 	}

@@ -30,6 +30,7 @@ var portRules = []Rule{
 		{"or the security plan has each: containers.ports in site.yaml", "undocumentedPorts"},
 	}, everyReading,
 		"The port compared is the host's, which others reach; a port that the image exposes and nobody publishes is none.",
+		restartReading,
 		"A container on the host's network maps no port, although all it opens are the host's: DKER-EE-002000 judges that, and such containers are counted.",
 		"Ports that a swarm publishes through its routing mesh belong to no container, and NetworkSettings.Ports does not have them."),
 	// V-235819, CAT I: no port of the host below 1024 leads into a container.
@@ -37,15 +38,19 @@ var portRules = []Rule{
 		id: "DKER-EE-002150", judge: privilegedPorts,
 		asked: "NetworkSettings.Ports and HostConfig.PortBindings", answer: shownPorts, aside: onHostNetwork,
 	}.rule([]Step{{"no HostPort in NetworkSettings.Ports of a container is below 1024", "privilegedPorts"}}, everyReading,
-		"A container that does not run has nothing in NetworkSettings.Ports: what it would publish is read from HostConfig.PortBindings.",
+		"A container that does not run, or is between two starts, has nothing in NetworkSettings.Ports: what it would publish is read from HostConfig.PortBindings.",
 		"A port that the engine chooses at the start is above 1023, and none of a stopped container; of a range the lowest counts."),
 	// V-235820, CAT II: published ports are bound to one address of the host.
 	containerRule{
 		id: "DKER-EE-002160", running: true, judge: wildcardPorts,
 		asked: "NetworkSettings.Ports", answer: shownPorts, aside: onHostNetwork,
 	}.rule([]Step{{"no HostIp in NetworkSettings.Ports of a running container is 0.0.0.0", "wildcardPorts"}}, everyReading,
-		":: and an empty address are all addresses too."),
+		":: and an empty address are all addresses too.",
+		restartReading),
 }
+
+// restartReading is that of rules about the ports of running containers.
+const restartReading = "A container between two starts has nothing in NetworkSettings.Ports: the ports it was made with (HostConfig.PortBindings) are judged."
 
 // firstFreePort is the first that a program without privileges may open.
 const firstFreePort = 1024
@@ -96,10 +101,16 @@ func publications(m network.PortMap) ([]publication, error) {
 	return all, nil
 }
 
-// published are the ports that lead into a running container.
+// published are the ports that lead into a running container. Between two
+// starts it has none, and will have those it was made with.
 func published(c host.Container) ([]publication, error) {
 	if c.NetworkSettings == nil {
 		return nil, errors.New("the engine's answer has no network settings: look at docker inspect")
+	}
+	if c.NetworkSettings.Ports == nil || c.State.Restarting {
+		if to, err := toPublish(c); err != nil || len(to) > 0 {
+			return to, err
+		}
 	}
 	return publications(c.NetworkSettings.Ports)
 }

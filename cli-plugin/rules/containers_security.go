@@ -26,7 +26,7 @@ var securityRules = []Rule{
 		{"the host runs Ubuntu; the requirement does not concern others", "onDistribution"},
 		{"AppArmorProfile of a container is a valid profile", "apparmor"},
 	}, everyReading,
-		"The profile unconfined is none. Where the host's files can be seen, a profile that the kernel has in complain mode is none either: the fix wants it enforced.",
+		"The profile unconfined is none. Where the host's files can be seen, a profile that the kernel has in complain or unconfined mode is none either: the fix wants it enforced.",
 		"A container that was never started has no profile yet: it is judged by the one that its options, or the engine's default, will give it.",
 		"Distributions made from Ubuntu are judged as Ubuntu.")),
 	// V-235800, CAT II: SELinux labels are not switched off.
@@ -42,6 +42,7 @@ var securityRules = []Rule{
 	},
 		"The check looks at containers alone. An engine without selinux-enabled labels no container whatever its options say, and the title wants options set: it is a finding.",
 		"label:disable, and disable alone, are the same to the engine as label=disable, and so they are here; one among other options counts too.",
+		"A privileged container has no labels either, and neither has one in the host's PID or IPC namespace: DKER-EE-001960, 001240 and 001250 judge those.",
 		"Distributions made from Red Hat's are judged as Red Hat's.")),
 	// V-235812, CAT I: seccomp filters the system calls of containers.
 	// https://docs.docker.com/engine/security/seccomp/
@@ -118,8 +119,11 @@ func apparmor(ctx context.Context, h *host.Host, c host.Container) (string, erro
 		return "", nil //nolint:nilerr // the guide asks the engine alone; the kernel's list is beside it
 	}
 	for line := range strings.Lines(string(raw)) {
-		if strings.TrimSpace(line) == profile+" (complain)" {
+		switch strings.TrimSpace(line) {
+		case profile + " (complain)":
 			return fmt.Sprintf("its AppArmor profile %s only complains: switch it with aa-enforce", profile), nil
+		case profile + " (unconfined)":
+			return fmt.Sprintf("its AppArmor profile %s has the mode unconfined, and forbids nothing: make it anew with --security-opt apparmor=docker-default", profile), nil
 		}
 	}
 	return "", nil
@@ -181,7 +185,10 @@ func engineSELinux(ctx context.Context, h *host.Host) (stig.Finding, error) {
 		return stig.Finding{}, err
 	}
 	f := stig.Finding{Status: stig.NotAFinding, Details: "the engine labels its containers (name=selinux)", Evidence: securityFacts(all)}
-	if !on {
+	switch {
+	case len(all) == 0:
+		f.Status, f.Details = stig.NotReviewed, "the engine lists no security options, so whether it labels its containers is unknown: look at docker info, and at selinux-enabled in daemon.json"
+	case !on:
 		f.Status, f.Details = stig.Open, "the engine runs without SELinux and labels no container: set selinux-enabled to true in daemon.json, restart the engine and make the containers anew"
 	}
 	return f, nil

@@ -15,6 +15,8 @@ const (
 	runs  = `"State": {"Status": "running", "Running": true}`
 	ended = `"State": {"Status": "exited"}`
 	fresh = `"State": {"Status": "created"}`
+	// restarts is between two starts: it has no ports at the moment.
+	restarts = `"State": {"Status": "restarting", "Running": true, "Restarting": true}, "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}, "NetworkSettings": {"Ports": {}}`
 )
 
 // machine is one with a container and what else a row needs.
@@ -22,6 +24,7 @@ func machine(container string, more hosttest.Machine) hosttest.Machine {
 	m := hosttest.Machine{
 		"engine/containers/web/json": "{" + container + "}",
 		"engine/info":                `{"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"]}`,
+		"engine/volumes":             `{"Volumes": [{"Name": "v", "Driver": "local"}]}`,
 	}
 	maps.Copy(m, more)
 	return m
@@ -133,6 +136,13 @@ var containerShapes = map[stig.ID][]shape{
 		{"above one of the site's list", bind("/srv", "/x"), settings("sensitive-paths: [/srv/secret]"), open, "holds /srv/secret"},
 		{"of one container", bind("/srv/secret", "/x"), settings(`sensitive-paths: ["web:/srv/secret"]`), open, "is sensitive"},
 		{"of another container", bind("/srv/secret", "/x"), settings(`sensitive-paths: ["db:/srv/secret"]`), good, ""},
+		{"another container's list takes none of the guide's", bind("/etc", "/x"), settings(`sensitive-paths: ["db:/srv/secret"]`), open, "/etc at /x (bind mount) is sensitive"},
+		{"an empty list takes none of the guide's", bind("/etc", "/x"), settings(`sensitive-paths: []`), open, "is sensitive"},
+		{"where a listed link leads", bind("/mnt/a", "/x"), with(settings("sensitive-paths: [/srv/a]"), linked("root:root 777 /srv/a link=/mnt/a")), open, "/mnt/a at /x (bind mount) is sensitive"},
+		{"a volume that binds from where dockerd works", volume, volumeOptions(`{"type": "none", "o": "bind", "device": "etc"}`), open, "/etc at /data (volume v) is sensitive"},
+		{"a volume that is not listed", volume, hosttest.Machine{"engine/volumes": `{"Volumes": null}`}, unknown, "the engine does not list it"},
+		{"an answer without mounts", `"Mounts": null, "HostConfig": {"Binds": ["/etc:/x"]}`, nil, unknown, "the engine's answer has no Mounts"},
+		{"a mount that is null", `"Mounts": [null]`, nil, unknown, "what its mount at"},
 		{"the site's list is wrong", runs, settings("sensitive-paths: [etc]"), unknown, `containers.sensitive-paths[0] in site.yaml is "etc"`},
 		{"mounts of the wrong shape", `"Mounts": {}`, nil, unknown, "inspecting it"},
 	},
@@ -143,6 +153,9 @@ var containerShapes = map[stig.ID][]shape{
 		{"the host's through another", hostConfig(`"PidMode": "container:db"`), other("db", `"PidMode": "host"`), open, "container web: Open: it is in the host's PID namespace through container db: make db anew"},
 		{"through one that is gone", hostConfig(`"PidMode": "container:db"`), nil, unknown, "container db, which the engine does not have any more"},
 		{"through one that cannot be inspected", hostConfig(`"PidMode": "container:db"`), hosttest.Machine{"engine/containers/db/json.500": "broken"}, unknown, "it joins the PID namespace of another container"},
+		{"of another engine", hostConfig(`"PidMode": "private"`), nil, good, ""},
+		{"by its path", hostConfig(`"PidMode": "ns:/proc/1/ns/pid"`), nil, unknown, `PidMode is "ns:/proc/1/ns/pid", which is none of Docker's`},
+		{"through one by its path", hostConfig(`"PidMode": "container:db"`), other("db", `"PidMode": "ns:/proc/1/ns/pid"`), unknown, "none of Docker's"},
 		{"in a circle", hostConfig(`"PidMode": "container:db"`), other("db", `"PidMode": "container:web"`), unknown, "joins its own"},
 	},
 	"DKER-EE-001250": {
@@ -151,6 +164,7 @@ var containerShapes = map[stig.ID][]shape{
 		{"the host's", hostConfig(`"IpcMode": "host"`), nil, open, "the host's IPC namespace"},
 		{"shareable", hostConfig(`"IpcMode": "shareable"`), nil, open, "IpcMode is shareable"},
 		{"of an old engine", hostConfig(`"IpcMode": ""`), nil, open, "IpcMode is empty"},
+		{"by its path", hostConfig(`"IpcMode": "ns:/proc/1/ns/ipc"`), nil, unknown, "none of Docker's"},
 		{"the host's through another", hostConfig(`"IpcMode": "container:db"`), other("db", `"IpcMode": "host"`), open, "through container db"},
 		{"through one that is gone", hostConfig(`"IpcMode": "container:db"`), nil, unknown, "does not have any more"},
 	},
@@ -165,6 +179,7 @@ var containerShapes = map[stig.ID][]shape{
 		{"never started, an engine without", fresh, with(ubuntu, engineSays(`{"SecurityOptions": []}`)), open, "the engine uses none"},
 		{"one that complains", runs + `, "AppArmorProfile": "shop"`, with(ubuntu, hosttest.Machine{"root/sys/kernel/security/apparmor/profiles": "docker-default (enforce)\nshop (complain)\n"}), open, "only complains"},
 		{"one that is enforced", runs + `, "AppArmorProfile": "shop"`, with(ubuntu, hosttest.Machine{"root/sys/kernel/security/apparmor/profiles": "shop (enforce)\n"}), good, ""},
+		{"one that forbids nothing", runs + `, "AppArmorProfile": "shop"`, with(ubuntu, hosttest.Machine{"root/sys/kernel/security/apparmor/profiles": "shop (unconfined)\n"}), open, "has the mode unconfined"},
 		{"another distribution", runs, onHost("ID=debian\nVERSION_ID=\"12\"\n"), noMatter, "the host runs debian 12"},
 		{"one made from it", runs, onHost("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), open, "no AppArmor profile"},
 		{"remote", runs, with(remote, engineSays(`{"OperatingSystem": "Ubuntu 22.04.5 LTS", "SecurityOptions": ["name=apparmor"]}`)), open, "has no AppArmor profile"},
@@ -185,6 +200,8 @@ var containerShapes = map[stig.ID][]shape{
 		{"labels off, in one word", hostConfig(`"SecurityOpt": ["disable"]`), rhel, open, "switched off"},
 		{"another label", hostConfig(`"SecurityOpt": ["label=type:shop_t"]`), rhel, good, ""},
 		{"an engine without", runs, with(rhel, engineSays(`{"SecurityOptions": ["name=seccomp,profile=builtin"]}`)), open, "engine: Open: the engine runs without SELinux"},
+		{"an engine that does not say", runs, with(rhel, engineSays(`{"SecurityOptions": null}`)), unknown, "engine: Not_Reviewed: the engine lists no security options"},
+		{"Oracle's", runs, with(rhel, onHost("ID=\"ol\"\nID_LIKE=\"fedora\"\n")), good, "the engine labels its containers"},
 		{"a host without", runs, with(onHost("ID=centos\n"), engineSays(`{}`)), noMatter, "SELinux is not in use"},
 		{"a host that is to have it", runs, with(onHost("ID=centos\n"), engineSays(`{}`), hosttest.Machine{"root/etc/selinux/config": "# x\nSELINUX=enforcing\n"}), unknown, "says enforcing, and the kernel shows no SELinux"},
 		{"a host that has it off", runs, with(onHost("ID=centos\n"), engineSays(`{}`), hosttest.Machine{"root/etc/selinux/config": "SELINUX=disabled\n"}), noMatter, "not in use"},
@@ -205,6 +222,9 @@ var containerShapes = map[stig.ID][]shape{
 		{"all", hostConfig(`"CapAdd": ["ALL"]`), settings("capabilities: [NET_ADMIN]"), open, "capability ALL"},
 		{"all, listed", hostConfig(`"CapAdd": ["all"]`), settings("capabilities: [ALL]"), good, ""},
 		{"privileged", hostConfig(`"Privileged": true`), settings("capabilities: [NET_ADMIN]"), open, "capability ALL"},
+		{"in place of the default set", hostConfig(`"Capabilities": ["CAP_SYS_ADMIN", "CAP_KILL"]`), settings("capabilities: []"), open, "it has capability SYS_ADMIN, which"},
+		{"in place of the default set, listed", hostConfig(`"Capabilities": ["CAP_SYS_ADMIN"]`), settings("capabilities: [SYS_ADMIN]"), good, ""},
+		{"in place of the default set, of the wrong shape", hostConfig(`"Capabilities": 1`), nil, unknown, "inspecting it: its capabilities"},
 		{"the site allows none", hostConfig(`"CapAdd": ["NET_ADMIN"]`), settings("capabilities: []"), open, "NET_ADMIN"},
 		{"the site's list is wrong", runs, settings(`capabilities: ["net admin"]`), unknown, "containers.capabilities[0] in site.yaml"},
 	},
@@ -216,6 +236,7 @@ var containerShapes = map[stig.ID][]shape{
 		{"dropbear", runs, hosttest.Machine{"engine/containers/web/top": `{"Titles": ["PID", "COMMAND", "COMMAND"], "Processes": [["8", "dropbear", "dropbear -F"]]}`}, open, "dropbear"},
 		{"its settings in an editor", runs, hosttest.Machine{"engine/containers/web/top": `{"Titles": ["PID", "COMMAND", "COMMAND"], "Processes": [["8", "vi", "vi /etc/ssh/sshd_config"]]}`}, good, ""},
 		{"that has ended meanwhile", runs, nil, good, ""},
+		{"in one whose state is said in words alone", `"State": {"Status": "running"}`, hosttest.Machine{"engine/containers/web/top": `{"Titles": ["PID", "COMMAND", "COMMAND"], "Processes": [["8", "sshd", "sshd"]]}`}, open, "an SSH server"},
 		{"top fails", runs, hosttest.Machine{"engine/containers/web/top": `{`}, unknown, "asking the engine for its processes"},
 		{"other columns", runs, hosttest.Machine{"engine/containers/web/top": `{"Titles": ["A"], "Processes": [["8"]]}`}, unknown, `has columns ["A"]`},
 		{"short rows", runs, hosttest.Machine{"engine/containers/web/top": `{"Titles": ["PID", "COMMAND", "COMMAND"], "Processes": [["8"]]}`}, unknown, "a row of 1 columns"},
@@ -224,6 +245,8 @@ var containerShapes = map[stig.ID][]shape{
 	"DKER-EE-001990": {
 		{"none", mapped(``), nil, good, ""},
 		{"exposed alone", mapped(`"443/tcp": null`), nil, good, ""},
+		{"between two starts", restarts, settings("ports: [443/tcp]"), open, "0.0.0.0:8080->80/tcp"},
+		{"between two starts, listed", restarts, settings("ports: [8080/tcp]"), good, ""},
 		{"one, and no list", mapped(`"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]`), nil, unknown, "published port 0.0.0.0:8080->80/tcp, and whether"},
 		{"listed", mapped(`"80/tcp": [{"HostIp": "", "HostPort": "8080"}]`), settings("ports: [8080/tcp]"), good, ""},
 		{"listed without its protocol", mapped(`"80/tcp": [{"HostIp": "::", "HostPort": "8080"}]`), settings(`ports: ["8080"]`), good, ""},
@@ -283,12 +306,15 @@ var containerShapes = map[stig.ID][]shape{
 	"DKER-EE-002050": {
 		{"private", `"Mounts": [{"Type": "bind", "Source": "/a", "Destination": "/b", "Propagation": "rprivate"}]`, nil, good, ""},
 		{"shared", `"Mounts": [{"Type": "bind", "Source": "/a", "Destination": "/b", "Propagation": "shared"}]`, nil, open, "/b (shared)"},
+		{"an answer without mounts", `"Mounts": null, "HostConfig": {"Mounts": [{"Type": "bind", "Source": "/a", "Target": "/b"}]}`, nil, unknown, "no Mounts"},
 		{"shared below", `"Mounts": [{"Type": "bind", "Source": "/a", "Destination": "/b", "Propagation": "rshared"}]`, nil, open, "/b (rshared)"},
 		{"slave", `"Mounts": [{"Type": "bind", "Source": "/a", "Destination": "/b", "Propagation": "rslave"}]`, nil, good, ""},
 	},
 	"DKER-EE-002060": {
 		{"its own", hostConfig(`"UTSMode": ""`), nil, good, ""},
 		{"the host's", hostConfig(`"UTSMode": "host"`), nil, open, "UTSMode is host"},
+		{"of another engine", hostConfig(`"UTSMode": "private"`), nil, good, ""},
+		{"by its path", hostConfig(`"UTSMode": "ns:/proc/1/ns/uts"`), nil, unknown, "none of Docker's"},
 	},
 	"DKER-EE-002070": {
 		{"the engine's", runs, nil, good, "the engine's own seccomp profile is builtin"},
@@ -322,6 +348,7 @@ var containerShapes = map[stig.ID][]shape{
 	"DKER-EE-002120": {
 		{"the engine's", hostConfig(`"UsernsMode": ""`), nil, good, ""},
 		{"the host's", hostConfig(`"UsernsMode": "host"`), nil, open, "UsernsMode is host"},
+		{"of another engine", hostConfig(`"UsernsMode": "keep-id"`), nil, unknown, `UsernsMode is "keep-id", which is none of Docker's`},
 	},
 	"DKER-EE-002130": {
 		{"none", bind("/srv", "/srv"), nil, good, ""},
@@ -352,6 +379,7 @@ var containerShapes = map[stig.ID][]shape{
 		{"between two starts", `"State": {"Status": "restarting", "Running": true, "Restarting": true}, "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}, "NetworkSettings": {}`, nil, open, "would publish"},
 		{"a range that is none", bound(`"PortBindings": {"80/tcp": [{"HostPort": "90-80"}]}`), nil, unknown, `"90-80", which is no port`},
 		{"running, and no network settings", runs, nil, unknown, "no network settings"},
+		{"running, and no ports told", hostConfig(`"PortBindings": {"80/tcp": [{"HostPort": "80"}]}`) + `, "NetworkSettings": {"Ports": null}`, nil, open, "0.0.0.0:80->80/tcp"},
 	},
 	"DKER-EE-002160": {
 		{"none", mapped(``), nil, good, ""},
@@ -360,6 +388,8 @@ var containerShapes = map[stig.ID][]shape{
 		{"all of IPv6", mapped(`"80/tcp": [{"HostIp": "::", "HostPort": "80"}]`), nil, open, "[::]:80->80/tcp"},
 		{"no address", mapped(`"80/tcp": [{"HostIp": "", "HostPort": "80"}]`), nil, open, "0.0.0.0:80->80/tcp"},
 		{"stopped", bound(`"PortBindings": {"80/tcp": [{"HostPort": "80"}]}`), nil, good, "0 running"},
+		{"between two starts", restarts, nil, open, "0.0.0.0:8080->80/tcp"},
+		{"no ports told, and none wanted", runs + `, "NetworkSettings": {"Ports": null}`, nil, good, ""},
 		{"no network settings", runs, nil, unknown, "no network settings"},
 	},
 	"DKER-EE-002770": {

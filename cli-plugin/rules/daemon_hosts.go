@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
@@ -38,7 +39,7 @@ func judgeHosts(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 	}
 	sockets := stig.Finding{Object: "socket unit of " + d.Unit, Status: stig.NotAFinding, Details: "it listens on " + daemon.Value(d.Listens).String()}
 	for _, listen := range d.Listens {
-		if !strings.HasPrefix(listen, "/") && !strings.HasPrefix(listen, "@") {
+		if !slices.ContainsFunc(localListens, func(local string) bool { return strings.HasPrefix(listen, local) }) {
 			sockets.Status = stig.Open
 			sockets.Details = "it hands the engine a listener on " + listen + ": take that ListenStream out, and restart socket and service"
 		}
@@ -53,6 +54,10 @@ func judgeHosts(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 	sockets.Evidence = []stig.Fact{{Source: "systemd", Asked: "ListenStream", Answer: daemon.Value(d.Listens).String()}}
 	return []stig.Finding{f, sockets}, nil
 }
+
+// localListens are how a ListenStream begins that no network reaches: a path,
+// an abstract name, or a folder that systemd fills in (systemd.unit(5)).
+var localListens = []string{"/", "@", "%t/"}
 
 // tcpFault names the addresses that are no local socket.
 func tcpFault(hosts []string) string {

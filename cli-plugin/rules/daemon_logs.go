@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -137,6 +138,9 @@ func judgeShipping(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 	wanted := h.Site.Logging.Address
 	target = judgeOption(o, func(opts daemon.Value) string {
 		address, _ := opts.Get(key)
+		if address == "" && key == destinations["splunk"] {
+			return "log-opts has no " + key + ", without which splunk sends nothing: add it in daemon.json and restart the engine"
+		}
 		if wanted == "" || isLocal(address) || sameAddress(address, wanted) {
 			return ""
 		}
@@ -186,6 +190,11 @@ func isLocal(address string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// usualPorts are those that the drivers take where an address has none.
+var usualPorts = map[string]string{"udp": "514", "tcp": "514", "tcp+tls": "514", "https": "443", "http": "80"}
+
+func portOf(u *url.URL) string { return cmp.Or(u.Port(), usualPorts[u.Scheme]) }
+
 // sameAddress compares addresses of a log server. The site may leave scheme
 // and port to the engine.
 func sameAddress(got, want string) bool {
@@ -197,5 +206,8 @@ func sameAddress(got, want string) bool {
 	if errA != nil || errB != nil || !strings.EqualFold(a.Hostname(), b.Hostname()) || a.Hostname() == "" {
 		return false
 	}
-	return (b.Scheme == "any" || a.Scheme == b.Scheme) && (b.Port() == "" || a.Port() == b.Port())
+	if b.Scheme == "any" {
+		return b.Port() == "" || portOf(a) == b.Port()
+	}
+	return a.Scheme == b.Scheme && (b.Port() == "" || portOf(a) == portOf(b))
 }

@@ -27,7 +27,7 @@ var logRotation = Rule{
 	Steps: []Step{{"log-opts of the engine has max-size and max-file", "judgeRotation"}},
 	Readings: []string{
 		"--log-opt on the command line has the same effect as log-opts in daemon.json, and counts too",
-		"whether the values are those of the site's plan is judged by DKER-EE-003310",
+		"whether the values are those of the site's plan is judged by DKER-EE-003310; values that bound nothing, or that the drivers refuse, are a finding here too",
 		contradiction,
 	},
 }
@@ -50,7 +50,7 @@ var logRotationValues = Rule{
 		{"both have the values of the system security plan", "planFault"},
 	},
 	Readings: []string{
-		"sizes are compared as what they mean: 10m is 10M and 10240k",
+		"sizes are compared as the engine's drivers read them, in thousands: 10m is 10M and 10000k",
 		contradiction,
 	},
 }
@@ -68,6 +68,9 @@ func judgeRotation(ctx context.Context, h *host.Host, more func(daemon.Value) st
 	f := judgeOption(o, func(opts daemon.Value) string {
 		if missing := missingKeys(opts, "max-size", "max-file"); missing != "" {
 			return missing + rotationAdvice(driver.Value)
+		}
+		if unbounded := unboundedBy(opts); unbounded != "" {
+			return unbounded
 		}
 		if more == nil {
 			return ""
@@ -102,6 +105,19 @@ func missingKeys(opts daemon.Value, keys ...string) string {
 	return "log-opts has no " + strings.Join(missing, " and no ")
 }
 
+// unboundedBy names a value that bounds nothing, or that the drivers refuse.
+func unboundedBy(opts daemon.Value) string {
+	size, _ := opts.Get("max-size")
+	if bytes, err := units.FromHumanSize(size); err != nil || bytes <= 0 {
+		return fmt.Sprintf(`max-size is %q, which is no size such as "10m": change log-opts in daemon.json and restart the engine`, size)
+	}
+	files, _ := opts.Get("max-file")
+	if number, err := strconv.Atoi(files); err != nil || number < 1 {
+		return fmt.Sprintf(`max-file is %q, which is no number such as "3": change log-opts in daemon.json and restart the engine`, files)
+	}
+	return ""
+}
+
 // planFault compares with the plan, as far as it is given.
 func planFault(opts daemon.Value, size, files string) string {
 	var wrong []string
@@ -119,8 +135,8 @@ func planFault(opts daemon.Value, size, files string) string {
 
 // sameSize reads sizes as the engine's log drivers do.
 func sameSize(a, b string) bool {
-	left, leftErr := units.RAMInBytes(a)
-	right, rightErr := units.RAMInBytes(b)
+	left, leftErr := units.FromHumanSize(a)
+	right, rightErr := units.FromHumanSize(b)
 	return a == b || leftErr == nil && rightErr == nil && left == right
 }
 

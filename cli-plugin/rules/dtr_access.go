@@ -10,6 +10,7 @@ import (
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/mgmt"
+	"github.com/docker-stig/docker-stig/cli-plugin/site"
 	"github.com/docker-stig/docker-stig/shared/stig"
 )
 
@@ -30,8 +31,8 @@ var dtrAccess = Rule{
 		{"each team's members are the plan's", "judgeTeamMembers"},
 	},
 	Readings: []string{
-		"The plan's teams are those that dtr.access or dtr.members in site.yaml names. A team that neither names is a finding, even without access.",
-		"Access is compared repository by repository, as the guide's command lists it. Access that a user has as owner of an organization is not in that list.",
+		"The plan's teams are those that dtr.access or dtr.members in site.yaml names, as ORG/TEAM; an organization without teams is named as ORG. A team or an organization that neither names is a finding, even without access. UCP's own organization docker-datacenter, which is everybody, need not be named.",
+		"Access is compared repository by repository, as the guide's command lists it. Access that a user has as owner of an organization, or to repositories of his own, is not in that list and not judged.",
 		"An account that is no administrator is not shown everything, so what it sees proves nothing.",
 	},
 }
@@ -44,36 +45,54 @@ func checkDTRAccess(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 	return append([]stig.Finding{finding}, slices.Concat(judgeTeamAccess(ctx, h, teams), judgeTeamMembers(ctx, h, teams))...), nil
 }
 
-// judgeTeams compares UCP's teams with the plan's, and gives those of the plan
-// that are there; all of them if UCP cannot be asked.
+// judgeTeams compares UCP's organizations and teams with the plan's, and gives
+// the teams of the plan that are there; all of them if UCP cannot be asked.
 func judgeTeams(ctx context.Context, h *host.Host) ([]string, stig.Finding) {
 	f := stig.Finding{Object: "organizations and teams"}
-	plan := slices.AppendSeq(slices.Collect(maps.Keys(h.Site.DTR.Access)), maps.Keys(h.Site.DTR.Members))
-	slices.Sort(plan)
-	plan = slices.Compact(plan)
-	for _, name := range plan {
-		if org, team, _ := strings.Cut(name, "/"); org == "" || team == "" || strings.Contains(team, "/") {
-			f.Details = fmt.Sprintf("%q in dtr.access or dtr.members of site.yaml is no team: write ORG/TEAM", name)
-			return nil, f
-		}
+	plan, err := plannedTeams(h.Site.DTR)
+	if err != nil {
+		f.Details = err.Error()
+		return nil, f
 	}
 	there, err := allTeams(ctx, h)
 	if err != nil {
 		f.Details = err.Error()
-		return plan, f
+		return slices.DeleteFunc(plan, isOrganization), f
 	}
 	f.Evidence = []stig.Fact{{Source: h.UCP.URL(), Asked: "GET /accounts and /accounts/ORG/teams", Answer: listed(there)}}
+	there = slices.DeleteFunc(there, func(name string) bool { return name == everybody && !slices.Contains(plan, name) })
 	missing, beyond := difference(plan, there), difference(there, plan)
-	f.Status, f.Details = stig.NotAFinding, fmt.Sprintf("the %d teams are the plan's", len(there))
+	f.Status, f.Details = stig.NotAFinding, fmt.Sprintf("organizations and teams are the plan's (%s)", listed(there))
 	if len(missing)+len(beyond) > 0 {
-		f.Status, f.Details = stig.Open, fmt.Sprintf("the teams are not the plan's: missing %s, beyond it %s: mend them in UCP, or the plan", listed(missing), listed(beyond))
+		f.Status, f.Details = stig.Open, fmt.Sprintf("organizations and teams are not the plan's: missing %s, beyond it %s: mend them in UCP, or the plan", listed(missing), listed(beyond))
 	}
-	return difference(plan, missing), f
+	return slices.DeleteFunc(difference(plan, missing), isOrganization), f
+}
+
+func isOrganization(name string) bool { return !strings.Contains(name, "/") }
+
+// plannedTeams are the plan's teams as ORG/TEAM, and their organizations.
+func plannedTeams(plan site.DTR) ([]string, error) {
+	names := slices.Collect(maps.Keys(plan.Access))
+	names = slices.AppendSeq(names, maps.Keys(plan.Members))
+	slices.Sort(names)
+	for _, name := range slices.Clone(names) {
+		org, team, isTeam := strings.Cut(name, "/")
+		if org == "" || isTeam && team == "" || strings.Contains(team, "/") {
+			return nil, fmt.Errorf("%q in dtr.access or dtr.members of site.yaml is no team: write ORG/TEAM, or ORG for an organization without teams", name)
+		}
+		if !isTeam && len(plan.Access[name])+len(plan.Members[name]) > 0 {
+			return nil, fmt.Errorf("%q in dtr.access or dtr.members of site.yaml is an organization and has neither access nor members of its own: write ORG/TEAM", name)
+		}
+		names = append(names, org)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 var errNoUCP = errors.New("UCP keeps the teams and their members: give --ucp-url, --ucp-username and --ucp-password-file, or the same in site.yaml")
 
-// allTeams lists UCP's teams as ORG/TEAM.
+// allTeams lists UCP's organizations, and their teams as ORG/TEAM.
 func allTeams(ctx context.Context, h *host.Host) ([]string, error) {
 	if h.UCP == nil {
 		return nil, errNoUCP
@@ -85,7 +104,7 @@ func allTeams(ctx context.Context, h *host.Host) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var teams []string
+	teams := slices.Clone(orgs)
 	for _, org := range orgs {
 		names, err := h.UCP.Teams(ctx, org)
 		if err != nil {
@@ -95,6 +114,7 @@ func allTeams(ctx context.Context, h *host.Host) ([]string, error) {
 			teams = append(teams, org+"/"+name)
 		}
 	}
+	slices.Sort(teams)
 	return teams, nil
 }
 
@@ -103,8 +123,12 @@ func judgeTeamAccess(ctx context.Context, h *host.Host, teams []string) []stig.F
 	if h.Site.DTR.Access == nil {
 		return []stig.Finding{{Object: "access of teams", Details: "which repositories each team may use is for the site to say: set dtr.access in site.yaml"}}
 	}
-	if admin, err := h.DTR.Admin(ctx); err != nil || !admin {
-		return []stig.Finding{{Object: "access of teams", Details: errors.Join(err, errNoDTRAdmin).Error()}}
+	admin, err := h.DTR.Admin(ctx)
+	if err == nil && !admin {
+		err = errNoDTRAdmin
+	}
+	if err != nil {
+		return []stig.Finding{{Object: "access of teams", Details: err.Error()}}
 	}
 	var findings []stig.Finding
 	for _, name := range teams {

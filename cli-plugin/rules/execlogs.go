@@ -117,7 +117,7 @@ func (r execRule) judgeLog(ctx context.Context, h *host.Host) stig.Finding {
 			f.Details = fmt.Sprintf("the record of a docker exec lacks the end of its command line: look at ausearch -a %s", exec.Event[strings.LastIndex(exec.Event, ":")+1:])
 		}
 	}
-	f.Evidence = []stig.Fact{{Source: "ausearch -k docker -m EXECVE", Asked: "docker exec " + r.option, Answer: fmt.Sprintf("%d of %d programs that were run", len(uses), len(execs))}}
+	f.Evidence = []stig.Fact{{Source: "ausearch -k docker -m EXECVE -x docker", Asked: "docker exec " + r.option, Answer: fmt.Sprintf("%d of %d programs that were run", len(uses), len(execs))}}
 	if len(uses) > 0 {
 		slices.Reverse(uses) // the last ones say most
 		f.Status = stig.Open
@@ -131,7 +131,7 @@ func (r execRule) judgeLog(ctx context.Context, h *host.Host) stig.Finding {
 		f.Details = "the log has no docker exec with " + r.option + ", which proves nothing: " + gap
 		return f
 	}
-	f.Status, f.Details = stig.NotAFinding, fmt.Sprintf("executions of %s are watched, and none in the log is docker exec with %s", cliPath, r.option)
+	f.Status, f.Details = stig.NotAFinding, fmt.Sprintf("executions of %s are watched, and none in the log is docker exec with %s", placeOf(h, cliPath), r.option)
 	return f
 }
 
@@ -160,16 +160,20 @@ func logGap(ctx context.Context, h *host.Host) string {
 	if err != nil {
 		return err.Error()
 	}
+	client := placeOf(h, cliPath)
+	if _, err := h.Stat(client); err != nil {
+		return fmt.Sprintf("whether docker's client is run from elsewhere than %s is unknown: %v", cliPath, err)
+	}
 	for _, record := range []string{"EXECVE", "SYSCALL"} {
 		if slices.Contains(loaded.Excluded, record) {
 			return fmt.Sprintf("an audit rule throws the records of type %s away", record)
 		}
 	}
-	watches := slices.DeleteFunc(audit.Reliable(loaded.Covering(h.RealPath(cliPath), tree)), func(w audit.Watch) bool {
+	watches := slices.DeleteFunc(audit.Reliable(loaded.Covering(h.RealPath(client), tree)), func(w audit.Watch) bool {
 		return !slices.ContainsFunc(w.Keys, func(key string) bool { return strings.Contains(key, "docker") })
 	})
 	if !strings.Contains(audit.Perms(watches), "x") {
-		return fmt.Sprintf("no audit rule records the executions of %s under the key docker: write \"-w %[1]s -k docker\" to /etc/audit/rules.d/docker.rules, run augenrules --load, and let it stand for as long as the site wants to look back", cliPath)
+		return fmt.Sprintf("no audit rule records the executions of %s under the key docker: write \"-w %[1]s -k docker\" to /etc/audit/rules.d/docker.rules, run augenrules --load, and let it stand for as long as the site wants to look back", client)
 	}
 	return ""
 }

@@ -35,7 +35,7 @@ func readDockerExec(exec audit.Exec) (dockerExec, bool) {
 	flags := newFlags("exec")
 	flags.BoolVar(&e.privileged, "privileged", false, "")
 	flags.StringVarP(&e.user, "user", "u", "", "")
-	for name, short := range map[string]string{"detach": "d", "interactive": "i", "tty": "t", "no-tty": "T"} {
+	for name, short := range map[string]string{"detach": "d", "interactive": "i", "tty": "t", "no-tty": "T", "no-TTY": ""} {
 		flags.BoolP(name, short, false, "")
 	}
 	for name, short := range map[string]string{"detach-keys": "", "env": "e", "env-file": "", "workdir": "w", "index": ""} {

@@ -79,6 +79,7 @@ var fileRules = []Rule{
 }
 
 const (
+	linkReading    = "stat without -L looks at a symbolic link itself, whose mode is always 0777: the file it leads to is judged."
 	noFolder       = "A host without /etc/docker is open: the guide's command prints nothing there, and it wants to see the owner and the mode."
 	noCertificates = "No certificates of registries is no finding: there is nothing to protect."
 	otherSocket    = "The guide names /var/run/docker.sock. Where the engine is reached on another socket of this host, that one is judged too; where neither is there, nobody can tell."
@@ -99,7 +100,7 @@ func (r fileRule) rule() Rule {
 			wanted = fmt.Sprintf("its mode is %04o", r.mode.bits)
 		}
 	}
-	return Rule{IDs: []stig.ID{r.id}, Check: r.check, Readings: r.readings, Steps: []Step{
+	return Rule{IDs: []stig.ID{r.id}, Check: r.check, Readings: append(slices.Clone(r.readings), linkReading), Steps: []Step{
 		{"Find the file", "fileRule.check"}, {"Look at it with stat: " + wanted, "fileRule.judge"},
 	}}
 }
@@ -170,7 +171,7 @@ func (r fileRule) judge(h *host.Host, p place) stig.Finding {
 	}
 	if r.owner == "" && !r.mode.allows(file.Mode) {
 		f.Status = stig.Open
-		f.Details = fmt.Sprintf("its mode is %04o and should be %s: chmod %04o %s", unixMode(file.Mode), r.mode, r.mode.bits, p.path)
+		f.Details = fmt.Sprintf("its mode is %04o and should be %s: chmod %04o %s", unixMode(file.Mode), r.mode, r.mode.of(file.Mode), p.path)
 	}
 	return f
 }
@@ -190,6 +191,15 @@ func (m mode) allows(have fs.FileMode) bool {
 		return bits == uint32(m.bits)
 	}
 	return bits&^uint32(m.bits) == 0
+}
+
+// of is the mode that a file should have: what it has beyond is taken away, and
+// a key that only root reads stays so.
+func (m mode) of(have fs.FileMode) uint32 {
+	if m.exact {
+		return uint32(m.bits)
+	}
+	return unixMode(have) & uint32(m.bits)
 }
 
 func (m mode) String() string {

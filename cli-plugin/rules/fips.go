@@ -32,8 +32,8 @@ func judgeFIPS(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.ServerVersion == "" {
-		return nil, errors.New("the engine's answer to GET /info names no version: is it an engine?")
+	if info.ServerVersion == "" || version.Version == "" {
+		return nil, errors.New("the engine's answer to GET /info or GET /version names no version: is it an engine?")
 	}
 	kernel := kernelFIPS(h)
 	f := stig.Finding{Status: stig.Open, Evidence: []stig.Fact{
@@ -50,7 +50,7 @@ func judgeFIPS(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 		}
 	}
 	f.Details = "the engine is not in FIPS mode; FIPS mode of the host's kernel: " + kernel
-	if isEnterprise(version.Platform.Name) {
+	if vendor := vendorOf(version); vendor == enterprise || vendor == mirantis {
 		f.Details += ". Switch the host to FIPS mode and restart it; DOCKER_FIPS=1 in the environment of docker.service turns on the engine's alone"
 		return []stig.Finding{f}, nil
 	}
@@ -72,9 +72,4 @@ func kernelFIPS(h *host.Host) string {
 	default:
 		return "unknown"
 	}
-}
-
-// isEnterprise knows the engines that Docker, and later Mirantis, sold.
-func isEnterprise(platform string) bool {
-	return strings.Contains(platform, "Enterprise") || isMirantis(platform)
 }

@@ -2,7 +2,9 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +27,7 @@ var imageRules = []Rule{
 			"docker trust inspect tells that a name was signed by somebody. Here the content that the engine holds has to be what the signers vouch for whom the site's policy names; Docker's client has lost that command since.",
 			"An image whose repository is under no scope of the policy may or may not be signed: it is not reviewed, not open.",
 			"An image without a name can have no signature, and is open.",
-			"The images of one node are judged where the check runs; run it on every node, or through UCP's client bundle, which shows those of all.",
+			"The images of one node are judged where the check runs; run it on every node, or through UCP's client bundle, which shows those of all. An engine that is no node says nothing about the cluster: there it is not reviewed.",
 		},
 	},
 	{ // V-235845, CAT II
@@ -41,16 +43,33 @@ var imageRules = []Rule{
 	},
 }
 
+// errNoNode says that the engine asked is none of the cluster's.
+var errNoNode = errors.New("this engine holds no image of UCP or DTR, so it is no node of the cluster that was given: run docker stig check on its nodes, or with the docker context of UCP's client bundle")
+
 // onUCP is Applies for a rule about the nodes of UCP.
 func onUCP(ctx context.Context, h *host.Host) (string, error) {
-	if hasUCP(h) {
-		return "", nil
+	whyNot, err := holdsNone(ctx, h, host.UCP)
+	if whyNot != "" && hasUCP(h) {
+		return "", errNoNode
 	}
-	return holdsNone(ctx, h, host.UCP)
+	return whyNot, err
 }
 
 func onUCPOrDTR(ctx context.Context, h *host.Host) (string, error) {
-	return holdsNone(ctx, h, host.UCP, host.DTR)
+	whyNot, err := holdsNone(ctx, h, host.UCP, host.DTR)
+	if err != nil || whyNot == "" {
+		return "", err
+	}
+	images, err := h.Images(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case slices.ContainsFunc(images, func(i host.Image) bool { return publishedAs(i.Name, host.DTR) }):
+		return "", nil
+	case hasUCP(h) || hasDTR(h):
+		return "", errNoNode
+	}
+	return whyNot, nil
 }
 
 // holdsNone says that the engine holds no image of any of the products, "" if

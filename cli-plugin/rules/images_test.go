@@ -40,3 +40,18 @@ func TestImagesSigned(t *testing.T) {
 		})
 	}
 }
+
+// TestImagesOfAnotherNode: an engine that is no node of the UCP or DTR that was
+// given tells nothing of the cluster's images.
+func TestImagesOfAnotherNode(t *testing.T) {
+	t.Parallel()
+	_, client := managedCase{}.startUCP(t)
+	for _, id := range []stig.ID{"DKER-EE-003610", "DKER-EE-004130"} {
+		h := newHost()
+		h.UCP = client
+		judge(t, id, h, stig.NotReviewed, "no node of the cluster that was given")
+	}
+	h := newHost()
+	h.Engine = engineWith("registry.mirantis.com/msr/msr-api:2.9.1", signedDigest)
+	judge(t, "DKER-EE-004130", h, stig.NotReviewed, "holds 1 images of DTR and runs none")
+}

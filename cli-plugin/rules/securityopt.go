@@ -55,8 +55,8 @@ func isTrue(value string) bool {
 func shownOptions(c host.Container) any {
 	shown := []string{}
 	for _, text := range c.HostConfig.SecurityOpt {
-		if key, value, ok := strings.Cut(text, "="); ok && strings.HasPrefix(strings.TrimSpace(value), "{") {
-			text = key + "={a profile of its own}"
+		if at := strings.IndexByte(text, '{'); at >= 0 {
+			text = text[:at] + "{a profile of its own}"
 		}
 		shown = append(shown, text)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
 	"github.com/docker-stig/docker-stig/shared/stig"
+	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 )
 
@@ -160,6 +161,9 @@ func checkSecrets(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 	secrets, err := h.Engine.SecretList(ctx, client.SecretListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing the swarm's secrets: %w", err)
+	}
+	if secrets.Items == nil || slices.ContainsFunc(secrets.Items, func(s swarm.Secret) bool { return s.ID == "" }) {
+		return nil, errors.New("listing the swarm's secrets: the engine's answer is no list of them: look at docker secret ls")
 	}
 	evidence := []stig.Fact{{Source: "engine", Asked: "GET /secrets", Answer: fmt.Sprintf("%d secrets", len(secrets.Items))}}
 	if h.Site.Swarm.Secrets == nil {

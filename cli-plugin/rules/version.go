@@ -22,11 +22,12 @@ var supportedVersion = Rule{
 	IDs:   []stig.ID{"DKER-EE-999999"},
 	Check: judgeVersion,
 	Steps: []Step{
-		{"the installation is not Docker Enterprise 2.x", "judgeVersion"},
+		{"the installation is not Docker Enterprise 2.x: neither its engine, nor UCP or DTR where they run", "judgeVersion"},
 		{"the version is one that its vendor supports", "supportOf"},
 	},
 	Readings: []string{
-		"Docker Enterprise 3.0 began with engine 19.03, so an Enterprise engine below that is 2.x or older, and a finding",
+		"Docker Enterprise 3.0 began with engine 19.03, UCP 3.2 and DTR 2.7, so what is below that is 2.x or older, and a finding",
+		"UCP and DTR (now MKE and MSR) count by the tags of their containers that run on this engine",
 		"the requirement's title asks for a supported version of whatever runs: vendors' announcements are kept as a table with their sources, and versions it does not know are for a person",
 		"a distribution's own build names no vendor: only the distribution says how long it mends it",
 	},
@@ -49,24 +50,50 @@ func judgeVersion(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 		{Source: "engine", Asked: "GET /version Platform.Name", Answer: version.Platform.Name},
 		{Source: "engine", Asked: "GET /version Version", Answer: version.Version},
 	}}
-	supportOf(&f, version, h.Now())
-	return []stig.Finding{f}, nil
+	supportOf(&f, edition(version), vendorOf(version), version.Version, h.Now())
+	findings := []stig.Finding{f}
+	for _, p := range []host.Product{host.UCP, host.DTR} {
+		if f := productSupport(ctx, h, p); f != nil {
+			findings = append(findings, *f)
+		}
+	}
+	return findings, nil
 }
 
+// productSupport judges a product that runs on the engine; nil: it does not.
+func productSupport(ctx context.Context, h *host.Host, p host.Product) *stig.Finding {
+	f := &stig.Finding{Object: p.Name}
+	members, err := h.Members(ctx, p)
+	if err != nil {
+		f.Details = fmt.Sprintf("whether %s runs on this engine is unknown: %v", p.Name, err)
+		return f
+	}
+	if len(members) == 0 {
+		return nil
+	}
+	version, err := runningVersion(ctx, h, p)
+	if err != nil || version == "" {
+		f.Details = fmt.Sprintf("%s runs here (%s), and the tags of its images do not tell which version: %s", p.Name, members[0], supportAnswer)
+		return f
+	}
+	f.Evidence = []stig.Fact{{Source: "engine", Asked: "tag of the running containers of " + p.Name, Answer: version}}
+	supportOf(f, p.Name+" "+version, p.Name, version, h.Now())
+	return f
+}
+
+const supportAnswer = "put the answer under answers.DKER-EE-999999 in site.yaml: the day until which the vendor supports it, and where that is written"
+
 // supportOf compares with what the vendor announced.
-func supportOf(f *stig.Finding, version client.ServerVersionResult, now time.Time) {
-	name := edition(version)
-	const answer = "put the answer under answers.DKER-EE-999999 in site.yaml: the day until which the vendor supports it, and where that is written"
-	vendor := vendorOf(version.Platform.Name)
-	row, known := announced(vendor, version.Version)
+func supportOf(f *stig.Finding, name, vendor, version string, now time.Time) {
+	row, known := announced(vendor, version)
 	if known {
 		f.Evidence = append(f.Evidence, stig.Fact{Source: row.source, Asked: vendor + " " + row.release, Answer: row.answer()})
 	}
 	switch {
 	case vendor == "" && known && row.ended:
-		f.Details = fmt.Sprintf("%s names no vendor, so a distribution built it; upstream no longer maintains %s. If the distribution still mends it, %s; else upgrade", name, row.release, answer)
+		f.Details = fmt.Sprintf("%s names no vendor, so a distribution built it; upstream no longer maintains %s. If the distribution still mends it, %s; else upgrade", name, row.release, supportAnswer)
 	case vendor == "" || !known:
-		f.Details = fmt.Sprintf("whether the vendor of %s still supports it is not known here: %s", name, answer)
+		f.Details = fmt.Sprintf("whether the vendor of %s still supports it is not known here: %s", name, supportAnswer)
 	case row.ended || !row.until.IsZero() && now.After(row.until.AddDate(0, 0, 1)):
 		f.Status = stig.Open
 		f.Details = fmt.Sprintf("%s: %s (%s). Upgrade to a version that is supported", name, row.answer(), row.source)
@@ -74,7 +101,7 @@ func supportOf(f *stig.Finding, version client.ServerVersionResult, now time.Tim
 		f.Status, f.Expires = stig.NotAFinding, row.until
 		f.Details = fmt.Sprintf("%s: %s (%s)", name, row.answer(), row.source)
 	case now.Sub(tableRead) > tableTrusted:
-		f.Details = fmt.Sprintf("%s was maintained when this program learned of it on %s, and that is too long ago: bring docker-stig up to date, or %s", name, tableRead.Format(time.DateOnly), answer)
+		f.Details = fmt.Sprintf("%s was maintained when this program learned of it on %s, and that is too long ago: bring docker-stig up to date, or %s", name, tableRead.Format(time.DateOnly), supportAnswer)
 	default:
 		f.Status = stig.NotAFinding
 		f.Details = fmt.Sprintf("%s: %s (%s). It is maintained by its makers, which is no vendor's contract", name, row.answer(), row.source)
@@ -90,12 +117,14 @@ func edition(version client.ServerVersionResult) string {
 	return name + " " + version.Version
 }
 
-// vendorOf tells whose word counts, "" if the engine names nobody.
-func vendorOf(platform string) string {
+// vendorOf tells whose word counts, "" if the engine names nobody. Engines of
+// Docker Enterprise 2.0 name their edition in the version alone: 17.06.2-ee-25.
+func vendorOf(version client.ServerVersionResult) string {
+	platform := version.Platform.Name
 	switch {
-	case isMirantis(platform):
+	case strings.Contains(platform, "Mirantis"):
 		return mirantis
-	case strings.Contains(platform, "Enterprise"):
+	case strings.Contains(platform, "Enterprise"), platform == "" && strings.Contains(version.Version, "-ee"):
 		return enterprise
 	case strings.Contains(platform, "Community"):
 		return community
@@ -103,8 +132,6 @@ func vendorOf(platform string) string {
 		return ""
 	}
 }
-
-func isMirantis(platform string) bool { return strings.Contains(platform, "Mirantis") }
 
 // announced finds what a vendor said of a version; of an engine without a
 // vendor, what upstream said.

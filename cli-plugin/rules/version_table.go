@@ -9,6 +9,13 @@ const (
 	mirantis   = "Mirantis Container Runtime"
 )
 
+// Products of Docker Enterprise, which Mirantis calls MKE and MSR, have rows
+// under the names that package host gives them.
+const (
+	ucpProduct = "UCP"
+	dtrProduct = "DTR"
+)
+
 // A support row is what a vendor announced of a release.
 type support struct {
 	vendor  string
@@ -41,6 +48,12 @@ const (
 	mcr1903   = "https://docs.mirantis.com/mcr/19.03/index.html"
 	disaV2R2  = "DISA Docker Enterprise 2.x Linux/UNIX STIG V2R2, V-265885"
 	released2 = "Docker Enterprise 2.x or older"
+
+	enterprise30 = "https://docs.mirantis.com/docker-enterprise"
+	mke33        = "https://docs.mirantis.com/mke/3.3/ref-arch.html"
+	mke34        = "https://docs.mirantis.com/mke/3.4/index.html"
+	mke35        = "https://docs.mirantis.com/mke/3.5/ref-arch.html"
+	mke37        = "https://docs.mirantis.com/mke/3.7/release-notes/deprecation-notes.html"
 )
 
 // supportTable is read from the top; the first row that fits counts. Docker,
@@ -58,6 +71,16 @@ var supportTable = []support{
 	{vendor: mirantis, release: "20.10", ended: true, source: branches},
 	{vendor: mirantis, release: "23.0", ended: true, until: day(2025, 5, 19), source: branches},
 	{vendor: mirantis, release: "25.0", until: day(2026, 12, 4), source: branches},
+
+	{vendor: ucpProduct, release: released2, below: [2]int{3, 2}, ended: true, source: disaV2R2},
+	{vendor: ucpProduct, release: "3.2", ended: true, until: day(2021, 7, 21), source: enterprise30},
+	{vendor: ucpProduct, release: "3.3", ended: true, until: day(2022, 5, 27), source: mke33},
+	{vendor: ucpProduct, release: "3.4", ended: true, until: day(2023, 4, 11), source: mke34},
+	{vendor: ucpProduct, release: "3.5", ended: true, until: day(2023, 11, 22), source: mke35},
+	{vendor: ucpProduct, release: "3.7", ended: true, until: day(2025, 8, 29), source: mke37},
+
+	{vendor: dtrProduct, release: released2, below: [2]int{2, 7}, ended: true, source: disaV2R2},
+	{vendor: dtrProduct, release: "2.7", ended: true, until: day(2021, 7, 21), source: enterprise30},
 }
 
 func day(year int, month time.Month, d int) time.Time {

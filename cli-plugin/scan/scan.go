@@ -27,6 +27,7 @@ type Checklist struct {
 	Guide     *benchmark.Guide // DISA's own texts, where the site gave them
 	Target    string           // the engine's address
 	Asset     host.Asset
+	Narrowed  string // which containers alone were looked at; empty: all
 	Edition   string // "Docker Engine - Community 29.2.0"; empty: it did not tell
 	Started   time.Time
 	Ended     time.Time

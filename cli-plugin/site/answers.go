@@ -2,11 +2,14 @@ package site
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/docker-stig/docker-stig/shared/stig"
 )
@@ -95,6 +98,39 @@ type Citation struct {
 	Expires    Date     `yaml:"expires"`
 }
 
+// wrongWord finds the date or status that is none, for the error of the parser
+// does not say where it is.
+func wrongWord(name string, raw []byte) error {
+	type words struct{ Status, When, Expires string }
+	var loose struct {
+		Answers    map[string]words
+		Waivers    []words
+		AssessedIn words `yaml:"assessed-in"`
+	}
+	if yaml.Unmarshal(raw, &loose) != nil {
+		return nil
+	}
+	all := map[string]words{"$.assessed-in": loose.AssessedIn}
+	for id, w := range loose.Answers {
+		all["$.answers."+id] = w
+	}
+	for i, w := range loose.Waivers {
+		all[fmt.Sprintf("$.waivers[%d]", i)] = w
+	}
+	for _, at := range slices.Sorted(maps.Keys(all)) {
+		w := all[at]
+		if _, err := time.Parse(time.DateOnly, w.Expires); w.Expires != "" && err != nil {
+			return fault(name, raw, at+".expires", "%q is no date: want YYYY-MM-DD", w.Expires)
+		}
+		for key, word := range map[string]string{"status": w.Status, "when": w.When} {
+			if err := new(stig.Status).UnmarshalText([]byte(word)); word != "" && err != nil {
+				return fault(name, raw, at+"."+key, "%v: want Open, NotAFinding, Not_Applicable or Not_Reviewed", err)
+			}
+		}
+	}
+	return nil
+}
+
 // factsHash is a hash as check prints it.
 var factsHash = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
@@ -112,6 +148,10 @@ func (s Site) complaints() []complaint {
 	}
 	add(!slices.Contains(technologyAreas, s.Asset.TechnologyArea), "$.asset.technology-area", "STIG Viewer knows no technology area %q: want one of %s", s.Asset.TechnologyArea, strings.Join(technologyAreas[1:], ", "))
 	add(!slices.Contains([]string{"", "guide", "judge", "skip"}, s.Containers.System), "$.containers.system", "%q is no way to judge containers of UCP and DTR: want guide, judge or skip", s.Containers.System)
+	if expiry := s.Swarm.NodeCertExpiry; expiry != "" {
+		d, err := time.ParseDuration(expiry)
+		add(err != nil || d <= 0, "$.swarm.node-cert-expiry", "%q is no lifetime: want hours, such as 2160h for 90 days", expiry)
+	}
 	for id, a := range s.Answers {
 		at := fmt.Sprintf("$.answers.%s", id)
 		add(!stigID.MatchString(string(id)), at, "%q is no STIG ID: want DKER-EE- and six digits", id)

@@ -59,14 +59,15 @@ func TestWrongAnswers(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ text, want string }{
 		"no status":       {"answers:\n  DKER-EE-002410: {comment: x, by: y}\n", "site.yaml:2:19: an answer needs a status"},
-		"wrong status":    {"answers:\n  DKER-EE-002410: {status: open, comment: x, by: y}\n", "no checklist status"},
+		"wrong status":    {"answers:\n  DKER-EE-002410: {status: open, comment: x, by: y}\n", "site.yaml:2:28: \"open\" is no checklist status: want Open"},
 		"nobody":          {"answers:\n  DKER-EE-002410: {status: Open, comment: x}\n", "an answer needs by"},
 		"no ID":           {"answers:\n  V-235824: {status: Open, comment: x, by: y}\n", "is no STIG ID"},
-		"no date":         {"answers:\n  DKER-EE-002410: {status: Open, comment: x, by: y, expires: soon}\n", "is no date: want YYYY-MM-DD"},
+		"no date":         {"answers:\n  DKER-EE-002410: {status: Open, comment: x, by: y, expires: soon}\n", "site.yaml:2:62: \"soon\" is no date: want YYYY-MM-DD"},
 		"no day":          {"waivers: [{rule: DKER-EE-002010, reason: x, approver: y, expires: 2027-02-30}]\n", "is no date"},
 		"no hash":         {"answers:\n  DKER-EE-002410: {status: Open, comment: x, by: y, facts: abc}\n", "want the hash"},
 		"endless waiver":  {"waivers: [{rule: DKER-EE-002010, reason: x, approver: y}]\n", "a waiver needs reason, approver and expires"},
 		"bad pattern":     {"waivers: [{rule: DKER-EE-002010, objects: ['['], reason: x, approver: y, expires: 2027-01-01}]\n", "is no pattern"},
+		"days":            {"swarm: {node-cert-expiry: 90d}\n", "site.yaml:1:27: \"90d\" is no lifetime"},
 		"no such way":     {"containers: {system: maybe}\n", "site.yaml:1:22: \"maybe\" is no way to judge"},
 		"empty citation":  {"assessed-in: {components: [ucp]}\n", "assessed-in needs"},
 		"citing the host": {"assessed-in: {components: [host], checklist: x, by: y}\n", "not assessed for a cluster"},

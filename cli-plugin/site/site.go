@@ -62,7 +62,7 @@ type Containers struct {
 	Devices        []string `yaml:"devices"`      // "/dev/fuse", with its permissions "/dev/fuse:rw"
 	CgroupParents  []string `yaml:"cgroup-parents"`
 	Ulimits        []string `yaml:"ulimits"`         // "nofile=1024:2048"
-	SensitivePaths []string `yaml:"sensitive-paths"` // in place of the guide's list
+	SensitivePaths []string `yaml:"sensitive-paths"` // in place of the guide's list; of one container "web:/srv", beside it
 }
 
 // Logging is what the site's plan says of the engine's logs.
@@ -98,7 +98,13 @@ type Server struct {
 	CA           string `yaml:"ca"` // PEM file
 	Username     string `yaml:"username"`
 	PasswordFile string `yaml:"password-file"`
+	// Parallel is how many questions are under way at once, 1 to 256; nil: as
+	// many as are usual.
+	Parallel *int `yaml:"parallel"`
 }
+
+// maxParallel is the most that package mgmt asks at once.
+const maxParallel = 256
 
 // UCP is how UCP is reached, and whose signatures it must ask for.
 type UCP struct {
@@ -151,6 +157,9 @@ func Parse(name string, raw []byte) (Site, error) {
 		return Site{}, nil // empty, or nothing but comments
 	}
 	if err != nil {
+		if wrong := wrongWord(name, raw); wrong != nil {
+			return Site{}, wrong
+		}
 		return Site{}, syntaxError(name, err)
 	}
 	return s, validate(name, raw, s)
@@ -176,10 +185,18 @@ func validate(name string, raw []byte, s Site) error {
 		first := slices.MinFunc(wrong, func(a, b complaint) int { return strings.Compare(a.path, b.path) })
 		return fault(name, raw, first.path, "%s", first.message)
 	}
-	for section, address := range map[string]string{"ucp": s.UCP.URL, "dtr": s.DTR.URL} {
-		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
-			return fault(name, raw, "$."+section+".url", "this is no address to ask: want https://HOST or https://HOST:PORT")
-		}
+	if err := validateServer(name, raw, "dtr", s.DTR.Server); err != nil {
+		return err
+	}
+	return validateServer(name, raw, "ucp", s.UCP.Server)
+}
+
+func validateServer(name string, raw []byte, section string, s Server) error {
+	if u, err := url.Parse(s.URL); s.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
+		return fault(name, raw, "$."+section+".url", "this is no address to ask: want https://HOST or https://HOST:PORT")
+	}
+	if n := s.Parallel; n != nil && (*n < 1 || *n > maxParallel) {
+		return fault(name, raw, "$."+section+".parallel", "%d questions at once are out of bounds: want 1 to %d", *n, maxParallel)
 	}
 	return nil
 }
@@ -208,7 +225,7 @@ func syntaxError(name string, err error) error {
 	at := located.GetToken().Position
 	message := strings.TrimSpace(located.GetMessage())
 	if strings.HasPrefix(message, "unknown field") {
-		message += ": there are approved-keys, vendor-images, ucp and dtr; in ucp and dtr url, ca, username and password-file; in ucp require-signature-from"
+		message += ": docker-stig-site(5) and docker stig site init list the keys"
 	}
 	return fmt.Errorf("%s:%d:%d: %s", name, at.Line, at.Column, message)
 }

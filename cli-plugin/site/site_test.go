@@ -16,16 +16,18 @@ vendor-images:
 ucp:
   url: https://ucp.example.com
   username: auditor
+  parallel: 256
   require-signature-from: [ops/release]
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
+	parallel := 256
 	want := Site{
 		ApprovedKeys: []string{"9DC858229FC7DD38854AE2D88D81803C0EBFCD88"},
 		VendorImages: []string{"docker.io/docker/ucp:3.2.1"},
 		UCP: UCP{
-			Server:               Server{URL: "https://ucp.example.com", Username: "auditor"},
+			Server:               Server{URL: "https://ucp.example.com", Username: "auditor", Parallel: &parallel},
 			RequireSignatureFrom: []string{"ops/release"},
 		},
 	}
@@ -56,6 +58,9 @@ func TestParseErrors(t *testing.T) {
 		"short key ID": {"approved-keys:\n  - 621E9F35\n", "site.yaml:2:5: \"621E9F35\" is no full fingerprint"},
 		"no image":     {"vendor-images: [Docker/UCP]\n", "site.yaml:1:17: "},
 		"no https":     {"dtr:\n  url: http://x\n", "site.yaml:2:8: this is no address"},
+		"no questions": {"ucp:\n  parallel: 0\n", "site.yaml:2:13: 0 questions at once are out of bounds: want 1 to 256"},
+		"too many":     {"dtr:\n  url: https://x\n  parallel: 257\n", "site.yaml:3:13: 257 questions"},
+		"no number":    {"dtr:\n  parallel: many\n", "site.yaml:2:13: "},
 		"two of them":  {"ucp: {}\n---\ndtr: {}\n", "want one document"},
 		"not a object": {"- 1\n", "site.yaml:1:1: "},
 	} {

@@ -37,6 +37,18 @@ func (a *Authority) Intermediate(name string, now time.Time) (*Authority, error)
 	return newAuthority(name, now, a)
 }
 
+// CrossSign gives a second certificate for another CA, which this one vouches
+// for.
+func (a *Authority) CrossSign(other *Authority, now time.Time) ([]byte, error) {
+	template := *other.cert
+	template.NotBefore, template.NotAfter = now.Add(-30*lifetime), now.Add(30*lifetime)
+	der, err := x509.CreateCertificate(rand.Reader, &template, a.cert, other.cert.PublicKey, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("signing %s by %s: %w", other.cert.Subject.CommonName, a.cert.Subject.CommonName, err)
+	}
+	return der, nil
+}
+
 // newAuthority makes a CA that parent signs; nil: it signs itself.
 func newAuthority(name string, now time.Time, parent *Authority) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

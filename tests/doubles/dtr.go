@@ -242,7 +242,7 @@ func (d *DTR) page(w http.ResponseWriter, r *http.Request, entries []any) ([]any
 		w.Header().Set("X-Next-Page-Start", fmt.Sprintf("entry-%d", d.fresh.Add(1)))
 	case fault == PagingLoop:
 		w.Header().Set("X-Next-Page-Start", fmt.Sprintf("entry-%d", len(entries)))
-	case end < len(entries):
+	case end < len(entries) && fault != NoNextPage:
 		w.Header().Set("X-Next-Page-Start", fmt.Sprintf("entry-%d", end))
 	}
 	return append([]any{}, entries[begin:end]...), true

@@ -37,7 +37,7 @@ const (
 	PutDropsLDAP          Fault = "put-drops-ldap"            // UCP: [auth.ldap] does not survive an upload
 	PutDropsComments      Fault = "put-drops-comments"        // UCP: nor do comments
 
-	NoNextPage Fault = "no-next-page" // UCP: a list is cut, and no page names the next
+	NoNextPage Fault = "no-next-page" // a list is cut, and no page names the next
 
 	PagingLoop      Fault = "paging-loop"      // a page names itself as the next
 	RepeatedPage    Fault = "repeated-page"    // DTR: always the first page, always with a new name for the next

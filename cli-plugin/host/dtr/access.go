@@ -15,9 +15,11 @@ func (c *Client) TeamAccess(ctx context.Context, org, team string) (map[string]s
 		if err != nil {
 			return nil, err
 		}
-		if err := accessOf(answer, access); err != nil {
+		known := len(access)
+		if err := accessOf(answer.Answer, access); err != nil {
 			return nil, err
 		}
+		answer.entries = len(access) - known
 	}
 	return access, nil
 }

@@ -181,6 +181,37 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestFullPages: a list that ends with a full page is whole only if the server
+// names next pages at all.
+func TestFullPages(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{2, 3, 4} { // prod/web has three tags, and there are four repositories
+		pages := func(o *dtr.Options) { o.PageSize = size }
+		double, client := start(t, doubles.DTROptions{}, pages)
+		if tags, failed, err := collect(t.Context(), client); err != nil || len(failed) != 0 || len(tags) != 6 {
+			t.Errorf("%d a page: %d tags, errors %v %v", size, len(tags), failed, err)
+		}
+		double.SetFault(doubles.NoNextPage)
+		if _, _, err := collect(t.Context(), client); !errors.Is(err, mgmt.Malformed) || !strings.Contains(err.Error(), "may go on") {
+			t.Errorf("%d a page, none named: error is %v", size, err)
+		}
+	}
+	double, client := start(t, doubles.DTROptions{}, func(o *dtr.Options) { o.PageSize = 3 })
+	double.SetFaultOn("/api/v0/repositories/prod/web/", doubles.NoNextPage)
+	if _, failed, err := collect(t.Context(), client); err != nil || !errors.Is(failed["prod/web"], mgmt.Malformed) {
+		t.Errorf("tags of one repository: errors %v %v", failed, err)
+	}
+	double.SetFaultOn("/api/v0/accounts/", doubles.NoNextPage)
+	if _, err := client.TeamAccess(t.Context(), "ops", "release"); err != nil {
+		t.Errorf("two entries of three: %v", err)
+	}
+	double, client = start(t, doubles.DTROptions{}, func(o *dtr.Options) { o.PageSize = 2 })
+	double.SetFaultOn("/api/v0/accounts/", doubles.NoNextPage)
+	if _, err := client.TeamAccess(t.Context(), "ops", "release"); !errors.Is(err, mgmt.Malformed) {
+		t.Errorf("two entries of two: %v", err)
+	}
+}
+
 // TestOneRepositoryFails: its error is its own, and the rest is told in order.
 func TestOneRepositoryFails(t *testing.T) {
 	t.Parallel()

@@ -49,11 +49,12 @@ func (c *Client) Repositories(ctx context.Context) iter.Seq2[Repository, error] 
 				yield(Repository{}, err)
 				return
 			}
-			page, err := repositoriesOf(answer)
+			page, err := repositoriesOf(answer.Answer)
 			if err != nil {
 				yield(Repository{}, err)
 				return
 			}
+			answer.entries = len(page)
 			for _, r := range page {
 				if seen[r] {
 					yield(Repository{}, answer.Malformed(fmt.Sprintf("repository %s is listed twice: the pages repeat themselves", r)))
@@ -96,10 +97,11 @@ func (c *Client) tags(ctx context.Context, r Repository) ([]Tag, error) {
 		if err != nil {
 			return nil, err
 		}
-		page, err := tagsOf(answer)
+		page, err := tagsOf(answer.Answer)
 		if err != nil {
 			return nil, err
 		}
+		answer.entries = len(page)
 		for _, tag := range page {
 			if seen[tag.Name] {
 				return nil, answer.Malformed(fmt.Sprintf("tag %s is listed twice: the pages repeat themselves", tag.Name))

@@ -66,8 +66,13 @@ func (c *Client) ScanStatus(ctx context.Context) (ScanStatus, error) {
 	if err := answer.JSON(&said); err != nil {
 		return ScanStatus{}, err
 	}
+	if differ(said.Update, said.Update2) || differ(said.Overrides, said.Overrides2) || differ(said.Version, said.Version2) {
+		return ScanStatus{}, answer.Malformed("a field stands in it in both spellings, with two values")
+	}
 	return ScanStatus{either(said.Update, said.Update2), either(said.Overrides, said.Overrides2), either(said.Version, said.Version2)}, nil
 }
+
+func differ[T comparable](a, b *T) bool { return a != nil && b != nil && *a != *b }
 
 // either is the one that is there.
 func either[T any](a, b *T) *T {

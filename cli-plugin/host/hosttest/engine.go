@@ -10,6 +10,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
@@ -37,12 +38,12 @@ func (e *Engine) ServerVersion(context.Context, client.ServerVersionOptions) (cl
 
 // NetworkList lists none.
 func (e *Engine) NetworkList(context.Context, client.NetworkListOptions) (client.NetworkListResult, error) {
-	return client.NetworkListResult{}, e.Err
+	return client.NetworkListResult{Items: []network.Summary{}}, e.Err
 }
 
 // ContainerList lists the containers.
 func (e *Engine) ContainerList(context.Context, client.ContainerListOptions) (client.ContainerListResult, error) {
-	return client.ContainerListResult{Items: e.Containers}, e.Err
+	return client.ContainerListResult{Items: append([]container.Summary{}, e.Containers...)}, e.Err
 }
 
 // ImageList lists the images.

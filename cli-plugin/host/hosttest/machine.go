@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,7 +31,9 @@ var Now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 //	engine/PATH      what the engine answers to GET /PATH. Containers are
 //	                 written as engine/containers/NAME/json alone; the list of
 //	                 them follows. Names that end in .404 or .500 are errors
-//	                 of that status, with the content as their message.
+//	                 of that status, with the content as their message; of
+//	                 containers/NAME/json.raw every byte is the answer, JSON or
+//	                 not.
 //	root/PATH        a file of the host; one that ends in / is a directory.
 //	                 root/proc/PID/cmdline has one argument a line, and
 //	                 root/proc/PID/exe the target of that link.
@@ -44,6 +47,8 @@ var Now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 //	site.yaml        the site's values.
 //	remote           the host's files and programs cannot be seen.
 //	silent           the engine answers nothing.
+//	api              the only version of its API that the engine speaks, such
+//	                 as 1.40. Without it, it says 1.41 and takes any.
 type Machine map[string]string
 
 // Host makes a host of the machine. It ends with the test.
@@ -84,13 +89,18 @@ func (m Machine) engine(tb testing.TB) host.Engine {
 		}
 	}
 	_, silent := m["silent"]
+	only := strings.TrimSpace(m["api"])
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
 		if rest, ok := strings.CutPrefix(name, "v1."); ok {
 			_, name, _ = strings.Cut(rest, "/")
 		}
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Api-Version", "1.41")
+		w.Header().Set("Api-Version", cmp.Or(only, "1.41"))
+		if asked := r.URL.Path; only != "" && strings.HasPrefix(asked, "/v1.") && !strings.HasPrefix(asked, "/v"+only+"/") {
+			fail(w, http.StatusBadRequest, "client version is too new. Maximum supported API version is "+only)
+			return
+		}
 		if silent {
 			fail(w, http.StatusInternalServerError, "the engine is silent")
 			return
@@ -100,6 +110,10 @@ func (m Machine) engine(tb testing.TB) host.Engine {
 				fail(w, status, strings.TrimSpace(said))
 				return
 			}
+		}
+		if raw, ok := answers[name+".raw"]; ok {
+			_, _ = w.Write([]byte(raw))
+			return
 		}
 		switch answer, ok := answers[name]; {
 		case name == "_ping":
@@ -165,7 +179,7 @@ func (m Machine) list(tb testing.TB) {
 			}
 			id = given.ID
 		} else {
-			m["containers/"+id+"/"+path.Base(name)] = m[name] // an error
+			m["containers/"+id+"/"+path.Base(name)] = m[name] // an error, or no JSON
 		}
 		if top, ok := m["containers/"+title+"/top"]; ok {
 			m["containers/"+id+"/top"] = top

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 )
 
@@ -154,6 +155,9 @@ func looksLikeHTML(header http.Header, body []byte) bool {
 func (a Answer) JSON(v any) error {
 	err := json.Unmarshal(a.Body, v)
 	if err == nil {
+		if name, twice := nameTwice(a.Body); twice {
+			return a.Malformed(fmt.Sprintf("an object has the field %s twice", quoted(name)))
+		}
 		return nil
 	}
 	var syntax *json.SyntaxError
@@ -165,9 +169,21 @@ func (a Answer) JSON(v any) error {
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return a.Malformed(fmt.Sprintf("field %q is no %s", wrong.Field, wrong.Type))
+		return a.Malformed(fmt.Sprintf("field %q is no %s", wrong.Field, kindName(wrong.Type)))
 	}
 	return a.Malformed("the JSON is not of the documented shape")
+}
+
+// kindName is how a person calls a type of JSON.
+func kindName(t reflect.Type) string {
+	switch t.Kind() { //nolint:exhaustive // the others have their own name
+	case reflect.Slice, reflect.Array:
+		return "list"
+	case reflect.Struct, reflect.Map:
+		return "object"
+	default:
+		return t.String()
+	}
 }
 
 // endsEarly tells JSON that stops too soon from what is none. A SyntaxError

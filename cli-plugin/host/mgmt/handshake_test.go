@@ -143,7 +143,7 @@ func TestParallel(t *testing.T) {
 	if peak.Load() != 3 {
 		t.Errorf("%d questions were under way at once, want 3", peak.Load())
 	}
-	for _, wrong := range []int{-1, maxParallel + 1} {
+	for _, wrong := range []int{-1, MaxParallel + 1} {
 		if _, err := New(testService, Options{URL: "https://x", Username: "a", Password: testPassword, Parallel: wrong}); err == nil || !strings.Contains(err.Error(), "give 1 to") {
 			t.Errorf("%d at once: %v", wrong, err)
 		}

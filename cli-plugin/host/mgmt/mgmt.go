@@ -32,8 +32,11 @@ const (
 	// do not say.
 	DefaultParallel = 8
 
-	maxParallel = 256       // a management server is no load test
-	maxHeader   = 256 << 10 // bytes of an answer's header; both servers send below 4 KiB
+	// MaxParallel is the most that Options may say: a management server is no
+	// load test.
+	MaxParallel = 256
+
+	maxHeader = 256 << 10 // bytes of an answer's header; both servers send below 4 KiB
 )
 
 // A Service names a server to the person who reads an error.
@@ -84,8 +87,8 @@ func New(service Service, opts Options) (*Conn, error) {
 		return nil, fmt.Errorf("signing in to %s needs a user name and a password: give --%s-username and --%[2]s-password-file",
 			service.Name, service.Flag)
 	}
-	if opts.Parallel < 0 || opts.Parallel > maxParallel {
-		return nil, fmt.Errorf("asking %s %d questions at once is out of bounds: give 1 to %d", service.Name, opts.Parallel, maxParallel)
+	if opts.Parallel < 0 || opts.Parallel > MaxParallel {
+		return nil, fmt.Errorf("asking %s %d questions at once is out of bounds: give 1 to %d", service.Name, opts.Parallel, MaxParallel)
 	}
 	parallel := cmp.Or(opts.Parallel, DefaultParallel)
 	transport, err := newTransport(service, opts.CAFile, parallel)

@@ -330,6 +330,8 @@ func TestJSON(t *testing.T) {
 		`{"token":["` + testToken + `"]}`: Malformed,
 		`{"token":12345678901234567890}`:  Malformed,
 		`"` + testToken + `"`:             Malformed,
+		`{"token":"a","token":"b"}`:       Malformed,
+		`{"x":[1,{"a":{"b":1,"b":1}}],"token":"a"}`: Malformed,
 	}
 	for body, want := range tests {
 		var into struct {
@@ -337,6 +339,14 @@ func TestJSON(t *testing.T) {
 		}
 		err := Answer{Body: []byte(body), asked: question{service: testService}}.JSON(&into)
 		wantKind(t, err, want)
+	}
+	var into struct {
+		Token string `json:"token"`
+	}
+	for _, body := range []string{`{"token":"a"}`, `{"token":"a","x":{"token":"b"},"y":["token","token",{"a":1},{"a":[]}]}`, `{"z":{},"token":"a"} `} {
+		if err := (Answer{Body: []byte(body)}).JSON(&into); err != nil || into.Token != "a" {
+			t.Errorf("%s: token %q, %v", body, into.Token, err)
+		}
 	}
 }
 
