@@ -97,7 +97,7 @@ func (m Machine) engine(tb testing.TB) host.Engine {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Api-Version", cmp.Or(only, "1.41"))
-		if asked := r.URL.Path; only != "" && strings.HasPrefix(asked, "/v1.") && !strings.HasPrefix(asked, "/v"+only+"/") {
+		if tooNew(r.URL.Path, only) {
 			fail(w, http.StatusBadRequest, "client version is too new. Maximum supported API version is "+only)
 			return
 		}
@@ -132,6 +132,11 @@ func (m Machine) engine(tb testing.TB) host.Engine {
 	}
 	tb.Cleanup(func() { _ = api.Close() })
 	return api
+}
+
+// tooNew reports whether a path is of another version than the only one.
+func tooNew(path, only string) bool {
+	return only != "" && strings.HasPrefix(path, "/v1.") && !strings.HasPrefix(path, "/v"+only+"/")
 }
 
 func fail(w http.ResponseWriter, status int, message string) {

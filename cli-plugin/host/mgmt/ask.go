@@ -176,7 +176,7 @@ func (a Answer) JSON(v any) error {
 
 // kindName is how a person calls a type of JSON.
 func kindName(t reflect.Type) string {
-	switch t.Kind() { //nolint:exhaustive // the others have their own name
+	switch t.Kind() {
 	case reflect.Slice, reflect.Array:
 		return "list"
 	case reflect.Struct, reflect.Map:
