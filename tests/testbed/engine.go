@@ -162,19 +162,22 @@ func parseDaemonJSON(data []byte) (map[string]json.RawMessage, error) {
 // say, is an answer too. It serves where the log tells nothing, because a
 // plugin under test would see it.
 func (tb *Testbed) ping(ctx context.Context) error {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", tb.path("d.sock"))
-	}
-	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", http.NoBody)
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
+	response, err := tb.engineClient().Do(request)
 	if err != nil {
 		return err
 	}
 	return response.Body.Close()
+}
+
+// engineClient asks the engine's API without docker's client.
+func (tb *Testbed) engineClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", tb.path("d.sock"))
+	}}}
 }
 
 func logSize(name string) int64 {
