@@ -104,7 +104,7 @@ func plainConfig(raw []byte) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return nil
 	}
-	_, err := daemonConfig(raw)
+	_, _, err := daemonConfig(raw)
 	return err
 }
 

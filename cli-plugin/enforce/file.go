@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/docker-stig/docker-stig/cli-plugin/change/jsonedit"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 )
 
@@ -140,7 +141,7 @@ func (f File) without(raw []byte) ([]byte, error) {
 	if after.Engine == before.Engine || now.Engine != after.Engine {
 		return raw, nil
 	}
-	if object, err := parseObject(f.Before); err == nil && find(object, "engine") < 0 {
+	if _, object, err := jsonedit.Parse(f.Before); err == nil && jsonedit.Find(object, "engine") < 0 {
 		return removeEngine(raw)
 	}
 	return setEngine(raw, before.Engine)

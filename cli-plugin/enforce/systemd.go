@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/change/systemd"
 )
 
 // The units that are told what to do.
@@ -21,39 +19,10 @@ const (
 )
 
 // A Systemd tells units what to do, through systemctl.
-type Systemd struct{ Program string }
+type Systemd = systemd.Manager
 
-// RunningSystemd is nil where systemd does not run: sd_booted(3).
-func RunningSystemd() *Systemd {
-	if _, err := os.Lstat("/run/systemd/system"); err != nil {
-		return nil
-	}
-	return &Systemd{Program: "systemctl"}
-}
-
-func (s *Systemd) run(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, s.Program, append([]string{"--no-ask-password"}, args...)...) //nolint:forbidigo,gosec // the one program of this package; its arguments are constants
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-	}
-	return string(out), nil
-}
-
-// Do tells units something: reload, restart, stop, start, "enable --now".
-func (s *Systemd) Do(ctx context.Context, what string, units ...string) error {
-	_, err := s.run(ctx, append(strings.Fields(what), units...)...)
-	return err
-}
-
-// MainPID is the main process of a service, 0 if it does not run.
-func (s *Systemd) MainPID(ctx context.Context, unit string) (int, error) {
-	out, err := s.run(ctx, "show", "--property=MainPID", "--value", unit)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(strings.TrimSpace(out))
-}
+// RunningSystemd is nil where systemd does not run.
+func RunningSystemd() *Systemd { return systemd.Running() }
 
 // reloadEngine has the engine read daemon.json again.
 func reloadEngine(ctx context.Context, init *Systemd, d *Dockerd) error {
