@@ -42,6 +42,8 @@ not be found out; 1 everything else, bad usage too.`,
 	cmd.AddCommand(
 		newCheckCommand(dockerCLI, build),
 		newFixCommand(dockerCLI),
+		newUndoCommand(dockerCLI),
+		newHistoryCommand(dockerCLI),
 		newRulesCommand(dockerCLI),
 		newSiteCommand(dockerCLI),
 		newTrustCommand(dockerCLI),

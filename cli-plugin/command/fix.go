@@ -4,43 +4,66 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/docker/cli/cli/command"
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
 	"github.com/docker-stig/docker-stig/cli-plugin/benchmark"
+	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
 	"github.com/docker-stig/docker-stig/cli-plugin/remedy"
 	"github.com/docker-stig/docker-stig/cli-plugin/report"
 	"github.com/docker-stig/docker-stig/cli-plugin/scan"
 	"github.com/docker-stig/docker-stig/shared/stig"
-	"github.com/docker/cli/cli/command"
-	"github.com/google/renameio/v2"
-	"github.com/spf13/cobra"
 )
 
+// exitRolledBack says that a fix was made and taken back.
+const exitRolledBack = 4
+
 type fixOptions struct {
-	host   hostOptions
-	names  []string
-	yes    bool
-	dryRun bool
+	host        hostOptions
+	transaction transactionOptions
+	names       []string
+	yes         bool
+	irrevocable bool
+	dryRun      bool
+	format      format
+	out         string
+	plan        string
 }
 
 func newFixCommand(dockerCLI command.Cli) *cobra.Command {
-	var opts fixOptions
+	opts := fixOptions{format: tableFormat}
 	cmd := &cobra.Command{
-		Use:   "fix [OPTIONS] RULE...",
-		Short: "Bring an engine into line with requirements of the STIG",
-		Long: `Show what would make the named requirements pass, ask, change it, and check
-again. So far V-235847 is fixed (content trust enforced in UCP); for the others
-the command says what a person has to do.
+		Use:   "fix [OPTIONS] [RULE...]",
+		Short: "Bring an engine into line with the STIG",
+		Long: `Show what would make open requirements pass, ask, change it as one transaction,
+and check again. Without a RULE only what is safe everywhere is proposed; limits
+and restart policies of containers want their rule's name. What a person has to
+do is said, and what is not changed, and why.
 
-Exit codes: 0 the requirements hold now; 2 --dry-run has something to change, or
-a requirement is still open; 3 it could not be found out whether it holds; 1
-nothing was done, or a change failed.`,
-		Example: `  docker stig fix V-235847 --dry-run --ucp-url https://ucp.example.com --ucp-username admin --ucp-password-file pw`,
-		Args:    arguments(1, -1),
+Originals and a journal are on the disk before the first change. The engine
+itself judges a new daemon.json where it can (23.0 and later), is restarted only
+with --allow-restart and then once, and whatever goes wrong has all of it rolled
+back: files, owners, modes and the engine. A fix that was cut off is rolled back
+by the next docker stig fix or undo. docker stig undo takes a fix back later.
+
+--out writes the plan and changes nothing; --plan carries it out, and refuses if
+what it was made from has changed.
+
+Exit codes: 0 the requirements hold now; 2 --dry-run or --out has something to
+change, or a requirement is still open; 3 nothing is open, but something could
+not be found out; 4 the fix was rolled back; 1 nothing was done, or not all
+could be rolled back.`,
+		Example: `  docker stig fix --dry-run
+  sudo docker stig fix --allow-restart
+  docker stig fix V-235847 --ucp-url https://ucp.example.com --ucp-username admin --ucp-password-file pw
+  sudo docker stig fix --out plan.json; sudo docker stig fix --plan plan.json --yes`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.names = args
 			return runFix(cmd.Context(), dockerCLI, opts)
@@ -48,12 +71,21 @@ nothing was done, or a change failed.`,
 	}
 	flags := cmd.Flags()
 	opts.host.addFlags(flags)
+	opts.transaction.addFlags(flags)
 	flags.BoolVarP(&opts.yes, "yes", "y", false, "Change without asking")
+	flags.BoolVar(&opts.irrevocable, "accept-irrevocable", false, "Plan what cannot be taken back, too: it is done last")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "Show the plan and change nothing; exit 2 if it is not empty")
+	flags.Var(&opts.format, "format", "Write the plan as table or json")
+	flags.StringVar(&opts.out, "out", "", "Write the plan to a file as JSON, and change nothing")
+	flags.StringVar(&opts.plan, "plan", "", "Carry out the plan of a file, if it still holds")
 	return cmd
 }
 
 func runFix(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
+	written, err := opts.readPlan()
+	if err != nil {
+		return err
+	}
 	guide, requirements, err := selectRequirements(opts.names)
 	if err != nil {
 		return err
@@ -62,67 +94,174 @@ func runFix(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
 	opts.host.connect(ctx, dockerCLI, h)
-	plan, err := remedy.Make(ctx, h, requirements)
+	t := opts.transaction.open(dockerCLI, h)
+	look := opts.dryRun || opts.out != ""
+	if !look {
+		unlock, err := t.lock(ctx, "docker stig fix")
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	} else if err := t.reportUnfinished(); err != nil {
+		return err
+	}
+	planOptions := opts.planOptions(dockerCLI, t, guide, requirements, written)
+	plan, err := remedy.Make(ctx, h, planOptions)
 	if err != nil {
 		return err
 	}
-	if err := plan.Show(dockerCLI.Out()); err != nil {
+	if err := opts.show(dockerCLI, plan); err != nil {
 		return err
 	}
-	switch {
-	case opts.dryRun && !plan.Empty():
-		return exit(exitNo, "there is something to change; nothing was done")
-	case !plan.Empty():
-		if err := confirm(ctx, dockerCLI, opts); err != nil {
-			return err
+	if written != nil {
+		if err := plan.Same(*written); err != nil {
+			return exit(exitNo, "%v; nothing was changed", err)
 		}
-		if err := keepOriginals(dockerCLI.Err(), plan); err != nil {
-			return err
-		}
-		if err := plan.Apply(ctx); err != nil {
-			return err
-		}
-		_, _ = fmt.Fprintln(dockerCLI.Out(), "Changed, read back and compared.")
 	}
-	return checkAgain(ctx, dockerCLI, h, guide, requirements)
+	if look {
+		return opts.keep(dockerCLI, plan)
+	}
+	if planOptions.Named && len(plan.Contradictions) > 0 {
+		return errors.New("what was asked for contradicts itself, and nothing was changed: name one of the rules")
+	}
+	if plan.Empty() {
+		return opts.finish(dockerCLI, plan.Checklist())
+	}
+	return opts.apply(ctx, dockerCLI, t, h, plan, planOptions)
 }
 
-// keepOriginals writes down every document as it was, for its owner alone: it
-// may hold secrets.
-func keepOriginals(talk io.Writer, plan remedy.Plan) error {
-	dir := filepath.Join(stateDir(), "originals")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("keeping the originals, without which nothing is changed: %w", err)
+// readPlan reads the plan that was written down; nil: none is meant.
+func (o *fixOptions) readPlan() (*remedy.Plan, error) {
+	if o.plan == "" {
+		return nil, nil //nolint:nilnil // no plan is an answer here
 	}
-	for i, change := range plan.Changes {
-		path := filepath.Join(dir, fmt.Sprintf("%s-%d", time.Now().UTC().Format("20060102T150405.000"), i+1))
-		if err := renameio.WriteFile(path, change.Before, 0o600); err != nil {
-			return fmt.Errorf("keeping the originals, without which nothing is changed: %w", err)
+	if len(o.names) > 0 || o.out != "" {
+		return nil, errors.New("--plan says which rules are meant, and is a plan already: give neither a RULE nor --out with it")
+	}
+	written, err := remedy.ReadPlan(o.plan)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range written.Changes {
+		switch {
+		case c.Disruption == change.Restart && !o.transaction.allowRestart:
+			return nil, errors.New("the plan restarts the engine, and nothing was changed: give --allow-restart")
+		case c.Irrevocable != "" && !o.irrevocable:
+			return nil, errors.New("the plan does what cannot be taken back, and nothing was changed: give --accept-irrevocable")
 		}
-		_, _ = fmt.Fprintf(talk, "%s as it was is kept in %s\n", change.Subject, path)
+	}
+	for _, id := range written.Requirements {
+		o.names = append(o.names, string(id))
+	}
+	return &written, nil
+}
+
+func (o fixOptions) planOptions(dockerCLI command.Cli, t *transactions, guide benchmark.Benchmark, requirements []benchmark.Requirement, written *remedy.Plan) remedy.Options {
+	named := len(o.names) > 0
+	if written != nil {
+		named = written.Named
+	}
+	return remedy.Options{
+		Guide: guide, Requirements: requirements, Named: named, AllowRestart: o.transaction.allowRestart,
+		RestartWith: o.transaction.restartWith(), Irrevocable: o.irrevocable, Open: t.places.Open, Now: time.Now, Progress: progress(dockerCLI),
+	}
+}
+
+// show writes the plan: as JSON it is all of the answer.
+func (o fixOptions) show(dockerCLI command.Cli, plan remedy.Plan) error {
+	if o.format != jsonFormat {
+		return plan.Show(dockerCLI.Out())
+	}
+	raw, err := plan.Encode()
+	if err != nil {
+		return err
+	}
+	_, err = dockerCLI.Out().Write(raw)
+	return err
+}
+
+// keep writes the plan down, if that was asked for.
+func (o fixOptions) keep(dockerCLI command.Cli, plan remedy.Plan) error {
+	if o.out != "" {
+		raw, err := plan.Encode()
+		if err != nil {
+			return err
+		}
+		if err := renameio.WriteFile(o.out, raw, 0o600); err != nil {
+			return fmt.Errorf("writing the plan to %s: %w", o.out, cause(err))
+		}
+		_, _ = fmt.Fprintf(dockerCLI.Err(), "The plan is in %s: docker stig fix --plan %[1]s carries it out.\n", o.out)
+	}
+	if !plan.Empty() {
+		return exit(exitNo, "there is something to change; nothing was done")
 	}
 	return nil
 }
 
-// confirm asks a person, who cannot answer on a standard input that held the
-// password.
-func confirm(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
-	if opts.yes {
-		return nil
+// apply asks and changes, and shows how the requirements stand then.
+func (o fixOptions) apply(ctx context.Context, dockerCLI command.Cli, t *transactions, h *host.Host, plan remedy.Plan, planOptions remedy.Options) error {
+	if plan.NeedsRoot() && os.Geteuid() != 0 {
+		return errors.New("these files are root's, and nothing was changed: run it with sudo")
 	}
-	if dockerCLI.In().IsTerminal() && (opts.host.ucp.PasswordFile == "-" || opts.host.dtr.PasswordFile == "-") {
-		return errors.New("standard input held the password, so nobody can be asked, and nothing was changed: put the password into a file, or give --yes")
-	}
-	return ask(ctx, dockerCLI, "Change it? [y/N] ", "y", "yes")
-}
-
-// checkAgain is the proof: the requirements as they stand now.
-func checkAgain(ctx context.Context, dockerCLI command.Cli, h *host.Host, guide benchmark.Benchmark, requirements []benchmark.Requirement) error {
-	checklist := scan.Run(ctx, h, scan.Options{Benchmark: guide, Requirements: requirements, Now: time.Now, Progress: progress(dockerCLI)})
-	_, _ = fmt.Fprintln(dockerCLI.Out())
-	if err := report.Write(dockerCLI.Out(), report.Table, checklist, report.Options{All: true}); err != nil {
+	if err := o.confirm(ctx, dockerCLI, plan); err != nil {
 		return err
 	}
+	again := planOptions
+	again.Progress = nil
+	j, after, err := plan.Apply(ctx, t.runner, func(ctx context.Context) (remedy.Plan, error) { return remedy.Make(ctx, anew(h), again) }, planOptions)
+	if err != nil {
+		return failed(err)
+	}
+	_, _ = fmt.Fprintf(dockerCLI.Err(), "Changed, read back and compared. docker stig undo %s takes it back.\n", j.ID)
+	checklist := after.Checklist()
+	if len(j.Done) > 0 {
+		checklist = scan.Run(ctx, anew(h), scan.Options{Benchmark: planOptions.Guide, Requirements: planOptions.Requirements, Now: time.Now})
+	}
+	return o.finish(dockerCLI, checklist)
+}
+
+// confirm asks a person, who cannot answer on a standard input that held the
+// password; and once more about what cannot be taken back.
+func (o fixOptions) confirm(ctx context.Context, dockerCLI command.Cli, plan remedy.Plan) error {
+	if o.yes {
+		return nil
+	}
+	if dockerCLI.In().IsTerminal() && (o.host.ucp.PasswordFile == "-" || o.host.dtr.PasswordFile == "-") {
+		return errors.New("standard input held the password, so nobody can be asked, and nothing was changed: put the password into a file, or give --yes")
+	}
+	if err := ask(ctx, dockerCLI, "Change it? [y/N] ", "y", "yes"); err != nil {
+		return err
+	}
+	for _, c := range plan.Changes {
+		if c.Irrevocable == "" {
+			continue
+		}
+		question := fmt.Sprintf("%s: %s. This cannot be taken back (%s). Do it? [yes/no] ", c.Subject(), c.Wish(), c.Irrevocable)
+		if err := ask(ctx, dockerCLI, question, "yes"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish is the proof: the requirements as they stand now.
+func (o fixOptions) finish(dockerCLI command.Cli, checklist scan.Checklist) error {
+	if o.format != jsonFormat {
+		_, _ = fmt.Fprintln(dockerCLI.Out())
+		if err := report.Write(dockerCLI.Out(), report.Table, checklist, report.Options{All: len(o.names) > 0}); err != nil {
+			return err
+		}
+	}
 	return checkExit(checklist, stig.CATIII)
+}
+
+// anew is a host without what was found out about it.
+func anew(h *host.Host) *host.Host {
+	return &host.Host{
+		Engine: h.Engine, Address: h.Address, Site: h.Site, UCP: h.UCP, DTR: h.DTR, Files: h.Files, Programs: h.Programs,
+		Now: h.Now, Narrow: h.Narrow, Trust: h.Trust, Archives: h.Archives, Package: h.Package,
+	}
 }

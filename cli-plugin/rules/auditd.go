@@ -20,6 +20,7 @@ import (
 var auditdRules = []Rule{{
 	IDs:   []stig.ID{"DKER-EE-001090"},
 	Check: checkAudited,
+	Fix:   fixAudited,
 	Steps: []Step{
 		{"auditd is installed and runs, and the kernel records", "judgeAuditd"},
 		{"auditctl -l shows a rule for each program, folder and file of Docker", "auditing.judge"},

@@ -201,7 +201,7 @@ func (r containerRule) rule(steps []Step, readings ...string) Rule {
 		ids = append(ids, r.also)
 	}
 	check := func(ctx context.Context, h *host.Host) ([]stig.Finding, error) { return judgeContainers(ctx, h, r) }
-	return Rule{IDs: ids, Check: check, Steps: slices.Concat(which, steps), Readings: readings}
+	return Rule{IDs: ids, Check: check, Steps: slices.Concat(which, steps), Readings: readings, Fix: fixContainers(r.id, check)}
 }
 
 // systemReading is that of every rule whose check filters docker ps.

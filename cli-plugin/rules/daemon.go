@@ -41,6 +41,7 @@ var storageDriver = Rule{
 // https://docs.docker.com/engine/network/packet-filtering-firewalls/
 var userlandProxy = Rule{
 	IDs:     []stig.ID{"DKER-EE-001830"},
+	Fix:     setOption("DKER-EE-001830", "userland-proxy", false),
 	Applies: outsideUCP,
 	Check: engineOption("userland-proxy", func(on daemon.Value) string {
 		if on.On() {
@@ -76,6 +77,7 @@ func outsideUCP(ctx context.Context, h *host.Host) (string, error) {
 // https://docs.docker.com/reference/cli/dockerd/
 var experimental = Rule{
 	IDs: []stig.ID{"DKER-EE-001840"},
+	Fix: setOption("DKER-EE-001840", "experimental", false),
 	Check: engineOption("experimental", func(on daemon.Value) string {
 		if on.On() {
 			return `set "experimental": false in daemon.json and restart the engine`

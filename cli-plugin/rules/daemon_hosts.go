@@ -16,6 +16,7 @@ import (
 var hostsRule = Rule{
 	IDs:   []stig.ID{"DKER-EE-001050"},
 	Check: judgeHosts,
+	Fix:   fixHosts,
 	Steps: []Step{{"no -H or --host of dockerd's command line is a tcp:// address", "judgeHosts"}},
 	Readings: []string{
 		"the title speaks of nodes of a UCP cluster, the check of every engine: every engine is judged. UCP itself listens in a container of its own, so its ports are no listeners of dockerd",

@@ -34,6 +34,7 @@ var driverReadings = []string{
 // https://docs.docker.com/engine/logging/configure/
 var remoteLogs = Rule{
 	IDs:      []stig.ID{"DKER-EE-003230"},
+	Fix:      fixLogDriver("DKER-EE-003230"),
 	Check:    judgeLogDriver,
 	Steps:    []Step{{"log-driver of the engine is syslog, awslogs, splunk, gcplogs, logentries or a plugin", "judgeLogDriver"}},
 	Readings: driverReadings,
@@ -42,6 +43,7 @@ var remoteLogs = Rule{
 // logAlarm wants somebody told when logs stop coming (V-235787, CAT III).
 var logAlarm = Rule{
 	IDs:   []stig.ID{"DKER-EE-001590"},
+	Fix:   fixLogDriver("DKER-EE-001590"),
 	Check: judgeAlarm,
 	Steps: []Step{
 		{"log-driver of the engine is one that can send logs elsewhere", "judgeLogDriver"},
@@ -56,6 +58,7 @@ var logAlarm = Rule{
 // https://docs.docker.com/engine/logging/drivers/syslog/
 var shippedLogs = Rule{
 	IDs:   []stig.ID{"DKER-EE-003320"},
+	Fix:   fixLogDriver("DKER-EE-003320"),
 	Check: judgeShipping,
 	Steps: []Step{
 		{"log-driver of the engine is one that can send logs elsewhere", "judgeLogDriver"},

@@ -14,6 +14,7 @@ import (
 var insecureRegistries = Rule{
 	IDs:   []stig.ID{"DKER-EE-001800"},
 	Check: judgeRegistries,
+	Fix:   fixRegistries,
 	Steps: []Step{{"dockerd runs without --insecure-registry", "judgeRegistries"}},
 	Readings: []string{
 		"what the running engine says of its registries decides, and insecure-registries in daemon.json counts as the flag does",

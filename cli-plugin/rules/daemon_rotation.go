@@ -21,6 +21,7 @@ const contradiction = "the guide contradicts itself: this requirement wants opti
 // https://docs.docker.com/engine/logging/drivers/json-file/
 var logRotation = Rule{
 	IDs: []stig.ID{"DKER-EE-001370"},
+	Fix: fixRotation("DKER-EE-001370"),
 	Check: func(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 		return judgeRotation(ctx, h, nil)
 	},
@@ -36,6 +37,7 @@ var logRotation = Rule{
 // CAT II).
 var logRotationValues = Rule{
 	IDs: []stig.ID{"DKER-EE-003310"},
+	Fix: fixRotation("DKER-EE-003310"),
 	Check: func(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 		plan := h.Site.Logging
 		findings, err := judgeRotation(ctx, h, func(opts daemon.Value) string { return planFault(opts, plan.MaxSize, plan.MaxFile) })

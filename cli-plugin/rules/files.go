@@ -100,7 +100,7 @@ func (r fileRule) rule() Rule {
 			wanted = fmt.Sprintf("its mode is %04o", r.mode.bits)
 		}
 	}
-	return Rule{IDs: []stig.ID{r.id}, Check: r.check, Readings: append(slices.Clone(r.readings), linkReading), Steps: []Step{
+	return Rule{IDs: []stig.ID{r.id}, Check: r.check, Fix: r.fix, Readings: append(slices.Clone(r.readings), linkReading), Steps: []Step{
 		{"Find the file", "fileRule.check"}, {"Look at it with stat: " + wanted, "fileRule.judge"},
 	}}
 }

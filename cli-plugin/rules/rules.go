@@ -12,6 +12,7 @@ package rules
 import (
 	"context"
 
+	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
 	"github.com/docker-stig/docker-stig/shared/stig"
 )
@@ -28,9 +29,10 @@ type Rule struct {
 	Steps []Step
 	// Readings are the places where the guide is read differently, and why.
 	Readings []string
-	// Fix returns the changes that would make Check pass. Nil: a person has
-	// to act, as the requirement's fix text in the benchmark says.
-	Fix func(ctx context.Context, h *host.Host) (Changes, error)
+	// Fix returns the changes that would make Check pass; none where it
+	// passes. Nil: a person has to act, as the requirement's fix text in the
+	// benchmark says.
+	Fix func(ctx context.Context, h *host.Host) (change.Wanted, error)
 }
 
 // A Step is one of the guide's check, in our own words. Code names the function
@@ -57,34 +59,4 @@ func (r Rule) Judge(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
 		return []stig.Finding{{Status: stig.NotApplicable, Details: whyNot}}, nil
 	}
 	return r.Check(ctx, h)
-}
-
-// Disruption is what a change does to what runs.
-type Disruption string
-
-// The disruptions, from the least.
-const (
-	NoDisruption Disruption = "none"
-	Reload       Disruption = "reload"
-	Restart      Disruption = "restart"
-	Recreate     Disruption = "recreate"
-)
-
-// A Change is one thing that a fix wants done.
-type Change struct {
-	Subject    string // what is changed: "UCP configuration at https://ucp.example.com"
-	Serves     []stig.ID
-	Disruption Disruption
-	Before     []byte // the document as it is
-	After      []byte // and as it is meant to be
-
-	// Apply makes the change, reads the document again and compares: it
-	// returns an error unless the host holds After.
-	Apply func(ctx context.Context) error
-}
-
-// Changes are what a fix wants, and what a person should know beforehand.
-type Changes struct {
-	Changes  []Change
-	Warnings []string
 }

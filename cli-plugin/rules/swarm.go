@@ -20,7 +20,7 @@ import (
 // the unlock key is for a person to tell.
 var swarmRules = []Rule{
 	{ // V-235823, CAT II. https://docs.docker.com/engine/swarm/swarm_manager_locking/
-		IDs: []stig.ID{"DKER-EE-002400"}, Applies: inSwarm, Check: managerCheck(judgeAutolock),
+		IDs: []stig.ID{"DKER-EE-002400"}, Applies: inSwarm, Check: managerCheck(judgeAutolock), Fix: fixAutolock,
 		Steps:    []Step{{"The swarm locks its managers when they start again", "judgeAutolock"}},
 		Readings: []string{"The guide prints the unlock key to see that there is one. The engine says whether managers lock without telling a secret.", swarmReading},
 	},
@@ -35,7 +35,7 @@ var swarmRules = []Rule{
 		Readings: []string{"The guide's other command counts the leaders, of which there is always one: the managers are counted.", swarmReading},
 	},
 	{ // V-235850, CAT II. https://docs.docker.com/engine/swarm/how-swarm-mode-works/pki/
-		IDs: []stig.ID{"DKER-EE-005080"}, Applies: inSwarm, Check: managerCheck(judgeExpiry),
+		IDs: []stig.ID{"DKER-EE-005080"}, Applies: inSwarm, Check: managerCheck(judgeExpiry), Fix: fixExpiry,
 		Steps:    []Step{{"The lifetime of the nodes' certificates is the plan's", "judgeExpiry"}},
 		Readings: []string{"docker info rounds the lifetime; it is compared to the second.", swarmReading},
 	},

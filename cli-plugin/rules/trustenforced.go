@@ -2,11 +2,11 @@ package rules
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
 	"github.com/docker-stig/docker-stig/shared/stig"
@@ -110,59 +110,28 @@ func difference(a, b []string) []string {
 
 // fixTrustEnforced sets both keys in place. The site's list, when it is not
 // given, leaves require_signature_from as it is.
-func fixTrustEnforced(ctx context.Context, h *host.Host) (Changes, error) {
+func fixTrustEnforced(ctx context.Context, h *host.Host) (change.Wanted, error) {
 	before, err := h.UCP.ConfigTOML(ctx)
 	if err != nil {
-		return Changes{}, err
+		return change.Wanted{}, err
 	}
-	after, err := ucp.SetTrust(before, h.Site.UCP.RequireSignatureFrom)
-	if err != nil {
-		return Changes{}, err
+	from := h.Site.UCP.RequireSignatureFrom
+	after, err := ucp.SetTrust(before, from)
+	if err != nil || string(before) == string(after) {
+		return change.Wanted{}, err
 	}
-	if string(before) == string(after) {
-		return Changes{}, nil
+	wanted := change.Wanted{Notes: trustWarnings(ctx, h, before)}
+	set := func(pointer string, value any) {
+		var c change.Change
+		if c, err = change.SetSetting(change.UCPConfig, "ucp-config.toml of "+h.UCP.URL(), pointer, value, stig.TrustEnforced, "DKER-EE-003590"); err == nil {
+			wanted.Changes = append(wanted.Changes, c)
+		}
 	}
-	change := Change{
-		Subject:    "ucp-config.toml of " + h.UCP.URL(),
-		Serves:     []stig.ID{stig.TrustEnforced, "DKER-EE-003590"},
-		Disruption: NoDisruption,
-		Before:     before,
-		After:      after,
-		Apply:      func(ctx context.Context) error { return uploadConfig(ctx, h.UCP, before, after) },
+	set(change.RequireContentTrust, true)
+	if from != nil && err == nil {
+		set(change.RequireSignatureFrom, from)
 	}
-	return Changes{Changes: []Change{change}, Warnings: trustWarnings(ctx, h, before)}, nil
-}
-
-// uploadConfig puts the document and reads it back whole, whatever UCP
-// answered: only what it holds afterwards counts.
-func uploadConfig(ctx context.Context, client *ucp.Client, before, after []byte) error {
-	now, err := client.ConfigTOML(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the configuration once more before the upload: %w", err)
-	}
-	if string(now) == string(after) {
-		return nil // made already, for the other requirement that asks for it
-	}
-	if string(now) != string(before) {
-		return errors.New("somebody changed UCP's configuration since it was read; nothing was uploaded: run the fix again")
-	}
-	putErr := client.PutConfigTOML(ctx, after)
-	now, err = client.ConfigTOML(ctx)
-	if err != nil {
-		return fmt.Errorf("uploaded, but UCP's state is unknown because it cannot be read back: %w", errors.Join(putErr, err))
-	}
-	differs, err := ucp.Differences(after, now)
-	switch {
-	case err != nil:
-		return fmt.Errorf("uploaded, but what UCP holds now does not parse: %w", errors.Join(putErr, err))
-	case len(differs) == 0:
-		return nil
-	case string(now) == string(before):
-		return fmt.Errorf("UCP kept its old configuration: %w", errors.Join(putErr, errors.New("nothing has changed")))
-	default:
-		return fmt.Errorf("UCP holds something else than was uploaded, in %s: compare it with your own copy and put right what is missing: %w",
-			strings.Join(differs, ", "), errors.Join(putErr, errors.New("the configuration is not the one that was meant")))
-	}
+	return wanted, err
 }
 
 // trustWarnings says what to know before content trust is enforced.

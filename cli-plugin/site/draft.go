@@ -45,11 +45,13 @@ func Draft(seen Seen) string {
 		d.say("# Not seen: " + unseen)
 	}
 	d.section("Names in evidence, where what the machine says of itself will not do.", "asset:",
-		"  host-name: "+or(seen.Host, "dkr01"), "  fqdn: dkr01.example.com", "  technology-area: Other Review")
+		"  host-name: "+or(seen.Host, "dkr01"), "  fqdn: dkr01.example.com", "  ip: 192.0.2.5", "  mac: 02:00:00:00:00:01",
+		"  technology-area: Other Review", "  marking: CUI", "  comment: WHAT IT IS FOR")
 	d.section("Package signing keys approved beside the vendors' (V-235788), full fingerprints.", "approved-keys: []")
 	d.section("UCP and DTR images in use, by tag (V-235788).", "vendor-images: "+inline(seen.VendorImages))
 	d.section("PEM file of the authorities in which the certificates of UCP and DTR have to end.", "trusted-ca: /etc/docker-stig/trusted-ca.pem")
 	d.section("What containers may have. The lists name all that is allowed; [] allows nothing.", "containers:")
+	d.say("#   system: guide", "#   sensitive-paths: [/boot, /dev, /etc, /lib, /proc, /sys, /usr]")
 	d.item("capabilities", seen.Capabilities)
 	d.item("ports", seen.Ports)
 	d.item("devices", seen.Devices)
@@ -58,14 +60,16 @@ func Draft(seen Seen) string {
 	d.section("The engine's logs, by the plan.", "logging:",
 		"  max-size: "+quoted(or(seen.MaxSize, "10m")), "  max-file: "+quoted(or(seen.MaxFile, "3")), "  address: "+quoted(or(seen.LogAddress, "tcp+tls://log.example.com:6514")))
 	d.section("The swarm, by the plan. These overlay networks do not encrypt: keep those whose applications do.", "swarm:",
-		"  node-cert-expiry: "+or(seen.NodeCertExpiry, "2160h"))
+		"  node-cert-expiry: "+or(seen.NodeCertExpiry, "2160h"), "  secrets: {SERVICE: [SECRET]}")
 	d.item("encrypted-by-application", seen.PlainNetworks)
 	d.section("UCP and DTR, if there are any. Passwords stay out of this file.", "ucp:",
 		"  url: https://ucp.example.com", "  ca: /etc/docker-stig/ucp-ca.pem", "  username: auditor", "  password-file: /etc/docker-stig/ucp-password",
-		"  sessions-per-user: 10", "  require-signature-from: [ops/release]", "dtr:", "  url: https://dtr.example.com")
+		"  parallel: 8", "  sessions-per-user: 10", "  require-signature-from: [ops/release]", "  grants: [\"SUBJECT ROLE COLLECTION\"]",
+		"  client-certificate: /etc/docker-stig/cert.pem", "  subject: CN=auditor", "  issuer: CN=UCP Client Root CA",
+		"dtr:", "  url: https://dtr.example.com", "  access: {ORG/TEAM: {ORG/REPOSITORY: read-only}}", "  members: {ORG/TEAM: [NAME]}")
 	d.section("On a node of a cluster: the checklist in which the cluster was assessed.", "assessed-in:",
 		"  components: [ucp, dtr, swarm, org]", "  checklist: cluster.ckl", "  by: NAME", "  expires: YYYY-MM-DD")
-	d.section("What only a person can tell. status is NotAFinding, Open or Not_Applicable.", "answers:")
+	d.section("What only a person can tell. status is NotAFinding, Open or Not_Applicable. An answer may", "say with facts: the hash that check --format json prints, and with when: the status it expects.", "answers:")
 	for _, asked := range seen.Asked {
 		d.say("#   # "+asked.Title, "#   "+asked.ID+": {status: NotAFinding, by: NAME, expires: YYYY-MM-DD, comment: WHERE IT IS WRITTEN}")
 	}

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -40,7 +41,37 @@ func TestDraft(t *testing.T) {
 	if got := strings.Join(approved.Containers.Capabilities, " "); got != "NET_ADMIN SYS_TIME" {
 		t.Errorf("capabilities %q", got)
 	}
-	if approved.Answers["DKER-EE-002410"].By != "NAME" || approved.Swarm.EncryptedByApplication[0] != `front: "x"` || approved.AssessedIn == nil || len(approved.Waivers) != 1 {
+	if approved.Answers["DKER-EE-002410"].By != "NAME" || approved.Swarm.EncryptedByApplication[0] != `front: "x"` || approved.AssessedIn == nil || approved.DTR.Access["ORG/TEAM"] == nil || approved.UCP.Subject == "" || approved.Swarm.Secrets == nil || len(approved.Waivers) != 1 {
 		t.Errorf("got %+v", approved)
+	}
+}
+
+// TestDraftHasEveryKey that site.yaml can have, so that nobody has to guess.
+func TestDraftHasEveryKey(t *testing.T) {
+	t.Parallel()
+	draft := Draft(Seen{Asked: []Asked{{"DKER-EE-002410", "x"}}})
+	var keys func(of reflect.Type) []string
+	keys = func(of reflect.Type) []string {
+		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct {
+			return nil
+		}
+		var found []string
+		for field := range of.Fields() {
+			if key, _, _ := strings.Cut(field.Tag.Get("yaml"), ","); key != "" {
+				found = append(found, key)
+			}
+			if field.Tag.Get("yaml") != "" {
+				found = append(found, keys(field.Type)...)
+			}
+		}
+		return found
+	}
+	for _, key := range keys(reflect.TypeFor[Site]()) {
+		if !strings.Contains(draft, key+":") {
+			t.Errorf("the draft has no %s", key)
+		}
 	}
 }

@@ -1,0 +1,177 @@
+package remedy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/change"
+	"github.com/docker-stig/docker-stig/cli-plugin/change/disk"
+	"github.com/docker-stig/docker-stig/cli-plugin/remedy/transaction"
+	"github.com/docker-stig/docker-stig/shared/stig"
+)
+
+// Apply has the plan carried out, with the lock in hand. again makes the plan
+// anew, of a host without anything that was found out before: it shows whether
+// the changes have helped. The plan that Apply gives is the last of those.
+func (p Plan) Apply(ctx context.Context, r transaction.Runner, again func(context.Context) (Plan, error), o Options) (*transaction.Journal, Plan, error) {
+	j := &transaction.Journal{Rules: p.serves(), Steps: p.steps, Then: p.then(), Tell: p.tell, Sticky: p.sticky, Dockerd: p.dockerd}
+	var after Plan
+	check := func(ctx context.Context) (err error) {
+		if after, err = again(ctx); err != nil {
+			return fmt.Errorf("checking again: %w", err)
+		}
+		return p.helped(after)
+	}
+	err := r.Apply(ctx, j, check, p.last(o))
+	return j, after, err
+}
+
+func (p Plan) serves() []stig.ID {
+	var all []stig.ID
+	for _, c := range p.Changes {
+		all = append(all, c.Serves...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// helped wants none of the changes to be wanted any more, and no requirement
+// to be open that was not. One that needs a person besides stays open.
+func (p Plan) helped(after Plan) error {
+	for _, c := range p.Changes {
+		if c.Irrevocable == "" && slices.ContainsFunc(after.Changes, func(other Planned) bool { return key(other.Change) == key(c.Change) }) {
+			return fmt.Errorf("%s: %s, and it is not so (%s)", c.Subject(), c.Wish(), names(c.Serves))
+		}
+	}
+	for i, r := range after.checklist.Results {
+		if before := p.checklist.Results[i]; r.Status == stig.Open && before.Status != stig.Open {
+			return fmt.Errorf("%s (%s) was %s, and is open now: %s", r.VulnID, r.StigID, before.Status, r.Details)
+		}
+	}
+	return nil
+}
+
+// last are the changes that cannot be taken back.
+func (p Plan) last(o Options) []transaction.Last {
+	var all []transaction.Last
+	for _, c := range p.Changes {
+		if c.Irrevocable == "" {
+			continue
+		}
+		all = append(all, transaction.Last{Title: c.Subject() + ": " + c.Wish(), Do: func(ctx context.Context) error {
+			switch {
+			case c.Program != nil:
+				return RunProgram(ctx, c.Program.Argv)
+			case c.Publish != nil:
+				return o.Publish(ctx, *c.Publish)
+			case c.Setting != nil:
+				return set(ctx, o, *c.Setting)
+			}
+			return errors.New("it cannot be done: please report this")
+		}})
+	}
+	return all
+}
+
+// set makes a setting for good.
+func set(ctx context.Context, o Options, s change.Setting) error {
+	document, err := o.Open(s.Target)
+	if err != nil {
+		return err
+	}
+	before, err := document.Read(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := document.Edit(before, []change.Setting{s})
+	if err != nil || document.Same(before, after) {
+		return err
+	}
+	return document.Put(ctx, before, after)
+}
+
+// RunProgram runs what makes changed files count, or a step of a plan.
+func RunProgram(ctx context.Context, argv []string) error {
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput() //nolint:forbidigo,gosec // words of a rule
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// maxPlan bounds a plan; one of some thousand changes has a MiB.
+const maxPlan = 32 << 20 // bytes
+
+// Encode writes the plan as JSON. It holds no document, and no secret.
+func (p Plan) Encode() ([]byte, error) {
+	raw, err := json.MarshalIndent(p, "", "  ")
+	return append(raw, '\n'), err
+}
+
+// ReadPlan reads a plan that was written down. It is there to be held against
+// one that is made now: see Same.
+func ReadPlan(path string) (Plan, error) {
+	var p Plan
+	if info, err := os.Stat(path); err == nil && info.Size() > maxPlan {
+		return p, fmt.Errorf("%s has more than %d MiB: is it a plan?", path, maxPlan>>20)
+	}
+	now, err := os.ReadFile(path)
+	if err != nil {
+		return p, fmt.Errorf("reading the plan: %w", err)
+	}
+	return decodePlan(path, now)
+}
+
+func decodePlan(path string, raw []byte) (Plan, error) {
+	var p Plan
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&p); err != nil {
+		return p, fmt.Errorf("%s is no plan: write it with docker stig fix --out (%w)", path, err)
+	}
+	if p.Version != planVersion {
+		return p, fmt.Errorf("%s was written by another version of docker stig: make the plan anew", path)
+	}
+	return p, nil
+}
+
+// Same wants a plan that is made now to change what the one that was written
+// down would, on the same engine, from the same facts.
+func (p Plan) Same(written Plan) error {
+	if p.Engine != written.Engine {
+		return fmt.Errorf("the plan is for the engine at %s, and this is %s", written.Engine, p.Engine)
+	}
+	now, then := map[string]Planned{}, map[string]Planned{}
+	for _, c := range p.Changes {
+		now[encoded(c)] = c
+	}
+	for _, c := range written.Changes {
+		then[encoded(c)] = c
+		if _, ok := now[encoded(c)]; !ok {
+			return fmt.Errorf("the plan wants of %s: %s, and was made from facts that have changed: make the plan anew", c.Subject(), c.Wish())
+		}
+	}
+	for _, c := range p.Changes {
+		if _, ok := then[encoded(c)]; !ok {
+			return fmt.Errorf("by now, this is wanted too, and is not in the plan: %s: %s: make the plan anew", c.Subject(), c.Wish())
+		}
+	}
+	return nil
+}
+
+func encoded(p Planned) string {
+	raw, _ := json.Marshal(p) // what was decoded, or made by rules and checked
+	return disk.Sum(raw)
+}
+
+// NeedsRoot reports whether files of the host are changed.
+func (p Plan) NeedsRoot() bool {
+	return slices.ContainsFunc(p.steps, func(s transaction.Step) bool { return s.Path != "" })
+}

@@ -1,0 +1,387 @@
+package remedy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/change"
+	"github.com/docker-stig/docker-stig/cli-plugin/change/disk"
+	"github.com/docker-stig/docker-stig/cli-plugin/change/jsonedit"
+	"github.com/docker-stig/docker-stig/cli-plugin/change/systemd"
+	"github.com/docker-stig/docker-stig/cli-plugin/host"
+	"github.com/docker-stig/docker-stig/cli-plugin/remedy/engine"
+	"github.com/docker-stig/docker-stig/cli-plugin/remedy/transaction"
+)
+
+// A composer makes the steps of a plan from what rules wish. Each of its
+// sieves leaves some wishes out, and says so in the plan.
+type composer struct {
+	plan    *Plan
+	host    *host.Host
+	options Options
+	wishes  []change.Change
+}
+
+func (c *composer) compose(ctx context.Context) error {
+	c.sieve(func(w change.Change) string {
+		switch {
+		case w.ByName != "" && !c.options.Named:
+			return w.ByName + ": name the rule to have it changed"
+		case w.Publish != nil && c.options.Publish == nil:
+			return "signatures are published by docker stig trust sign"
+		case w.Irrevocable != "" && !c.options.Irrevocable:
+			return "it cannot be taken back (" + w.Irrevocable + "): give --accept-irrevocable"
+		case w.Path() != "" && c.host.Programs == nil:
+			return "files are changed on the engine's own host alone: run it there"
+		}
+		return ""
+	})
+	found := change.Contradictions(c.wishes)
+	c.plan.Contradictions = append(c.plan.Contradictions, found...)
+	c.drop(found)
+	c.sieve(func(w change.Change) string {
+		if w.Disruption == change.Restart && !c.options.AllowRestart {
+			return "it takes a restart of the engine: give --allow-restart"
+		}
+		return ""
+	})
+	if err := c.dockerd(ctx); err != nil {
+		return err
+	}
+	for c.steps(ctx) { // each round leaves something out
+	}
+	c.finish()
+	return c.stops(ctx)
+}
+
+// sieve leaves out the wishes that there is a reason for.
+func (c *composer) sieve(why func(change.Change) string) {
+	c.wishes = slices.DeleteFunc(c.wishes, func(w change.Change) bool {
+		reason := why(w)
+		if reason == "" {
+			return false
+		}
+		c.plan.LeftOut = append(c.plan.LeftOut, LeftOut{w.Serves, w.Subject() + ": " + w.Wish(), reason})
+		return true
+	})
+}
+
+// drop leaves out the changes of contradictions.
+func (c *composer) drop(found []change.Contradiction) {
+	var gone []int
+	for _, f := range found {
+		gone = append(gone, f.Changes...)
+	}
+	var kept []change.Change
+	for i, w := range c.wishes {
+		if !slices.Contains(gone, i) {
+			kept = append(kept, w)
+		}
+	}
+	c.wishes = kept
+}
+
+// dockerd describes the engine, where it is to be told something.
+func (c *composer) dockerd(ctx context.Context) error {
+	for _, w := range c.wishes {
+		c.plan.tell = change.Worst(c.plan.tell, w.Disruption)
+	}
+	if c.plan.tell == change.None && !slices.ContainsFunc(c.wishes, func(w change.Change) bool { return w.Option != nil }) {
+		return nil
+	}
+	found, err := c.host.Dockerd(ctx)
+	if err != nil {
+		return fmt.Errorf("the engine's configuration cannot be changed: %w", err)
+	}
+	line, err := c.host.Read(fmt.Sprintf("/proc/%d/cmdline", found.PID))
+	if err != nil {
+		return fmt.Errorf("reading the engine's command line: %w", err)
+	}
+	version, err := c.host.Version(ctx)
+	if err != nil {
+		return err
+	}
+	c.plan.dockerd = &engine.Dockerd{
+		Socket: strings.TrimPrefix(c.host.Address, "unix://"), PID: found.PID, Program: found.Program, Args: engine.Args(line),
+		API: engine.API(version.APIVersion), Unit: found.Unit, RestartWith: c.options.RestartWith, Init: systemd.Running(),
+	}
+	if found.Changed != "" {
+		c.plan.Notes = append(c.plan.Notes, found.Changed+": what was changed there comes into force, too")
+	}
+	if c.plan.tell == change.Restart {
+		if err := c.plan.dockerd.CanRestart(); err != nil {
+			c.sieve(func(w change.Change) string {
+				if w.Disruption != change.Restart {
+					return ""
+				}
+				return err.Error()
+			})
+			c.plan.tell = change.None
+			return c.dockerd(ctx)
+		}
+	}
+	return nil
+}
+
+// steps composes the wishes by file and by document. It reports whether some
+// had to be left out, and it has to be called again.
+func (c *composer) steps(ctx context.Context) (again bool) {
+	c.plan.steps, c.plan.sticky = nil, false
+	var places []string // in the order of the first wish
+	byPlace := map[string][]change.Change{}
+	for _, w := range c.wishes {
+		place, err := place(w)
+		if err != nil {
+			c.leaveOut([]change.Change{w}, err)
+			return true
+		}
+		if place == "" || w.Irrevocable != "" {
+			continue
+		}
+		if byPlace[place] == nil {
+			places = append(places, place)
+		}
+		byPlace[place] = append(byPlace[place], w)
+	}
+	for _, place := range places {
+		step, err := c.step(ctx, place, byPlace[place])
+		if refused := new(refusal); errors.As(err, &refused) {
+			c.plan.Contradictions = append(c.plan.Contradictions, refused.Contradiction)
+			c.sieveQuietly(func(w change.Change) bool {
+				return slices.ContainsFunc(refused.guilty, func(g change.Change) bool { return key(g) == key(w) })
+			})
+			return true
+		}
+		if err != nil {
+			c.leaveOut(byPlace[place], err)
+			return true
+		}
+		if step != nil {
+			c.plan.steps = append(c.plan.steps, *step)
+		}
+	}
+	return false
+}
+
+// leaveOut takes wishes out for an error.
+func (c *composer) leaveOut(gone []change.Change, err error) {
+	c.sieve(func(w change.Change) string {
+		if slices.ContainsFunc(gone, func(g change.Change) bool { return key(g) == key(w) }) {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
+func (c *composer) sieveQuietly(out func(change.Change) bool) {
+	c.wishes = slices.DeleteFunc(c.wishes, out)
+}
+
+// place is what the step of a change is known by, "" if it has none.
+func place(w change.Change) (string, error) {
+	switch {
+	case w.Path() != "":
+		return disk.Real(w.Path())
+	case w.Setting != nil:
+		return w.Setting.Target, nil
+	case w.Program != nil:
+		return strings.Join(w.Program.Argv, " "), nil
+	}
+	return "", nil
+}
+
+// step makes one step of the changes of a place: nil if all is as it is
+// wanted.
+func (c *composer) step(ctx context.Context, place string, changes []change.Change) (*transaction.Step, error) {
+	step := &transaction.Step{Subject: changes[0].Subject()}
+	for _, one := range changes {
+		step.Serves = append(step.Serves, one.Serves...)
+	}
+	slices.Sort(step.Serves)
+	step.Serves = slices.Compact(step.Serves)
+	switch first := changes[0]; {
+	case first.Program != nil:
+		step.Run, step.Back = first.Program.Argv, first.Program.Undo
+		return step, nil
+	case first.Setting != nil:
+		return c.documentStep(ctx, step, changes)
+	}
+	return c.fileStep(step, place, changes)
+}
+
+func (c *composer) documentStep(ctx context.Context, step *transaction.Step, changes []change.Change) (*transaction.Step, error) {
+	step.Target = changes[0].Setting.Target
+	document, err := c.options.Open(step.Target)
+	if err != nil {
+		return nil, err
+	}
+	before, err := document.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var settings []change.Setting
+	for _, one := range changes {
+		settings = append(settings, *one.Setting)
+	}
+	after, err := document.Edit(before, settings)
+	if err != nil || document.Same(before, after) {
+		return nil, err
+	}
+	step.Before, step.After = disk.State{}.With(before), disk.State{}.With(after)
+	return step, nil
+}
+
+func (c *composer) fileStep(step *transaction.Step, path string, changes []change.Change) (*transaction.Step, error) {
+	before, err := disk.Look(path)
+	if err != nil {
+		return nil, err
+	}
+	if before.Locked {
+		return nil, fmt.Errorf("%s is immutable or append-only: take that away first (chattr -ia %[1]s)", path)
+	}
+	slices.SortStableFunc(changes, func(a, b change.Change) int { // owner and mode are those of what is there then
+		return cmp.Compare(rank(a), rank(b))
+	})
+	after := before
+	for _, one := range changes {
+		if after, err = one.ApplyTo(after); err != nil {
+			return nil, err
+		}
+		step.Config = step.Config || one.Option != nil
+	}
+	if before.Same(after) {
+		return nil, nil //nolint:nilnil // nothing to do is an answer here
+	}
+	if !before.SameBytes(after) && before.Exists && (!before.Regular() || before.Links > 1) {
+		return nil, fmt.Errorf("%s is no regular file of one name, and cannot be replaced: see to it first", path)
+	}
+	if step.Config {
+		if err := c.starts(after.Bytes, changes); err != nil {
+			return nil, err
+		}
+	}
+	step.Path, step.Before, step.After = path, before, after
+	c.plan.sticky = c.plan.sticky || step.Config && begins(before.Bytes, changes)
+	step.Folders = disk.MissingFolders(path)
+	return step, nil
+}
+
+// begins reports whether changes put keys into a daemon.json that were not
+// there. An engine that reads the file again keeps what a key said that is gone
+// (20.10 to 29): only a restart takes that back.
+func begins(config []byte, changes []change.Change) bool {
+	return slices.ContainsFunc(changes, func(one change.Change) bool {
+		if one.Option == nil || one.Option.Value == nil || one.Disruption != change.Reload {
+			return false
+		}
+		had, err := jsonedit.Get(config, one.Option.Pointer)
+		return err == nil && had == nil
+	})
+}
+
+func rank(c change.Change) int {
+	if c.Owner != nil {
+		return 1
+	}
+	return 0
+}
+
+// A refusal is a contradiction that shows only in the whole file.
+type refusal struct {
+	change.Contradiction
+	guilty []change.Change
+}
+
+// Error says what contradicts.
+func (r *refusal) Error() string { return r.What }
+
+// starts wants the engine to start with a daemon.json.
+func (c *composer) starts(config []byte, changes []change.Change) error {
+	found, refused := change.EngineRefuses(config, c.plan.dockerd.Flags(), changes)
+	if !refused {
+		return nil
+	}
+	if len(found.Changes) == 0 {
+		return fmt.Errorf("the engine would not start with it, whatever is changed: %s", found.What)
+	}
+	r := &refusal{Contradiction: found}
+	for _, i := range found.Changes {
+		r.guilty = append(r.guilty, changes[i])
+	}
+	return r
+}
+
+// finish fills in what the plan says of its changes.
+func (c *composer) finish() {
+	c.plan.tell = change.None
+	for _, w := range c.wishes {
+		i := slices.IndexFunc(c.plan.steps, func(s transaction.Step) bool { return stepOf(w, s) })
+		switch {
+		case i >= 0:
+			c.plan.Changes = append(c.plan.Changes, Planned{w, from(c.plan.steps[i])})
+		case w.Irrevocable != "", w.Engine != nil:
+			c.plan.Changes = append(c.plan.Changes, Planned{Change: w})
+		default:
+			continue // all is as it is wanted
+		}
+		c.plan.tell = change.Worst(c.plan.tell, w.Disruption)
+	}
+	if c.plan.tell == change.None {
+		c.plan.dockerd = nil
+	}
+}
+
+// from is the hash of what a step was made from.
+func from(s transaction.Step) string {
+	if !s.Before.Exists {
+		return "absent"
+	}
+	return disk.Sum([]byte(s.Before.Ownership() + " " + s.Before.Sum))
+}
+
+// stops names the containers that a restart concerns.
+func (c *composer) stops(ctx context.Context) error {
+	if c.plan.tell != change.Restart {
+		return nil
+	}
+	info, err := c.host.Info(ctx)
+	if err != nil {
+		return err
+	}
+	c.plan.live = info.LiveRestoreEnabled
+	containers, err := c.host.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, one := range containers {
+		if one.Runs() {
+			c.plan.Stops = append(c.plan.Stops, one.Title())
+		}
+	}
+	return nil
+}
+
+// then is what the files of the plan need, each once.
+func (p Plan) then() []change.Then {
+	var all []change.Then
+	for _, c := range p.Changes {
+		if then := c.Then(); then != "" && !slices.Contains(all, then) {
+			all = append(all, then)
+		}
+	}
+	return all
+}
+
+// samePath reports whether a path leads to a real one.
+func samePath(path, wanted string) bool {
+	if path == "" {
+		return false
+	}
+	found, err := disk.Real(path)
+	return err == nil && filepath.Clean(found) == filepath.Clean(wanted)
+}

@@ -1,0 +1,73 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/change"
+	"github.com/docker-stig/docker-stig/cli-plugin/host"
+	"github.com/docker-stig/docker-stig/shared/stig"
+)
+
+// A Fix gives the changes that would make a rule pass. It changes nothing.
+type Fix func(ctx context.Context, h *host.Host) (change.Wanted, error)
+
+// fix gives files their owner or mode. Permissions are only taken away: a mode
+// that was stricter in part stays so.
+func (r fileRule) fix(ctx context.Context, h *host.Host) (change.Wanted, error) {
+	found, _, err := r.files(ctx, h)
+	if err != nil {
+		return change.Wanted{}, err
+	}
+	var wanted change.Wanted
+	for _, p := range found {
+		file, err := h.Stat(p.path)
+		if errors.Is(err, fs.ErrNotExist) && !h.Dangling(p.path) && r.absent == stig.Open {
+			r.create(p, &wanted)
+			continue
+		}
+		if f := r.judge(h, p); f.Status != stig.Open {
+			if f.Status == stig.NotReviewed {
+				wanted.Person = append(wanted.Person, p.path+": "+f.Details)
+			}
+			continue
+		}
+		if err != nil {
+			return change.Wanted{}, err
+		}
+		wanted.Changes = append(wanted.Changes, change.Change{Serves: []stig.ID{r.id}, Disruption: change.None, Owner: r.wish(p, file)})
+		if p.kind == fs.ModeSocket {
+			wanted.Notes = append(wanted.Notes, fmt.Sprintf("%s is made anew when the engine starts: so that it lasts, set SocketUser, SocketGroup and SocketMode in a drop-in of docker.socket", p.path))
+		}
+	}
+	return wanted, nil
+}
+
+// wish is what is wanted of a file that is there.
+func (r fileRule) wish(p place, file host.File) *change.Owner {
+	if r.owner != "" {
+		user, group, _ := strings.Cut(r.owner, ":")
+		return &change.Owner{Path: p.path, User: user, Group: group}
+	}
+	bits := uint32(r.mode.bits)
+	if !r.mode.exact {
+		bits &= unixMode(file.Mode)
+	}
+	return &change.Owner{Path: p.path, Mode: fmt.Sprintf("%04o", bits)}
+}
+
+// create makes daemon.json, which says nothing until somebody writes into it.
+// Other things that are missing have their reasons.
+func (r fileRule) create(p place, wanted *change.Wanted) {
+	if p.path != daemonConfig {
+		wanted.Person = append(wanted.Person, p.path+" is missing: find out why, and make it with "+r.creation())
+		return
+	}
+	wanted.Changes = append(wanted.Changes, change.Change{
+		Serves: []stig.ID{r.id}, Disruption: change.None,
+		File: &change.File{Path: p.path, Content: "{}\n"},
+	})
+}
