@@ -18,5 +18,9 @@ func newTrustCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd.AddCommand(newTrustExportCommand(dockerCLI))
 	cmd.AddCommand(newTrustImportCommand(dockerCLI))
 	cmd.AddCommand(newTrustShowCommand(dockerCLI))
+	cmd.AddCommand(newTrustSignCommand(dockerCLI))
+	cmd.AddCommand(newTrustRevokeCommand(dockerCLI))
+	cmd.AddCommand(newTrustSignerCommand(dockerCLI))
+	cmd.AddCommand(newTrustKeyCommand(dockerCLI))
 	return cmd
 }
