@@ -14,7 +14,8 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/daemon"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/process"
 )
 
 const (
@@ -50,14 +51,14 @@ func FindDockerd(ctx context.Context, address string, init *Systemd) (*Dockerd, 
 	if init != nil {
 		unit, _ = init.MainPID(ctx, engineService) // 0: it is not that unit's
 	}
-	peer, err := peerOf(ctx, socket)
+	peer, err := process.Behind(ctx, socket)
 	if err != nil {
 		return nil, fmt.Errorf("the engine does not answer on %s: start it, and run this as root (%w)", socket, cause(err))
 	}
 	switch {
-	case runs(peer, "dockerd"):
+	case process.Runs(peer, "dockerd"):
 		d.PID = peer
-	case unit > 0 && runs(unit, "dockerd"):
+	case unit > 0 && process.Runs(unit, "dockerd"):
 		d.PID = unit // systemd or the guard holds the socket
 	default:
 		return nil, fmt.Errorf("cannot tell which process is the engine behind %s: %w", socket, ErrRemote)
@@ -74,7 +75,7 @@ func FindDockerd(ctx context.Context, address string, init *Systemd) (*Dockerd, 
 // readConfig reads daemon.json, which has to be the same file for the engine
 // and for us.
 func (d *Dockerd) readConfig() error {
-	d.ConfigFile = last(flagValues(d.Args, "config-file", ""), defaultConfig)
+	d.ConfigFile = last(d.flags().Values("config-file"), defaultConfig)
 	if !filepath.IsAbs(d.ConfigFile) {
 		from, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", d.PID))
 		if err != nil {
@@ -114,16 +115,17 @@ func (d *Dockerd) view(path string) string { return fmt.Sprintf("/proc/%d/root%s
 // PluginSocket is where the engine finds the plugin, as seen from here.
 func (d *Dockerd) PluginSocket() string { return d.view(pluginSocket) }
 
-// Hosts are the addresses that the engine is told to listen on when it starts.
-// One without a scheme is TCP.
-func (d *Dockerd) Hosts() []string {
-	var hosts []string
-	for _, host := range append(flagValues(d.Args, "host", "H"), d.list("hosts")...) {
-		if !strings.Contains(host, "://") {
-			host = "tcp://" + host
-		}
-		hosts = append(hosts, host)
+// flags are those of its command line.
+func (d *Dockerd) flags() daemon.Flags {
+	if len(d.Args) == 0 {
+		return nil
 	}
+	return daemon.ParseFlags(d.Args[1:])
+}
+
+// Hosts are the addresses that the engine is told to listen on when it starts.
+func (d *Dockerd) Hosts() []string {
+	hosts := daemon.Hosts(append(d.flags().Values("host"), d.list("hosts")...))
 	if len(hosts) == 0 {
 		return []string{defaultEngine}
 	}
@@ -144,8 +146,9 @@ func (d *Dockerd) portOf(host string) string {
 
 // VerifiesTLS reports whether who connects over TCP has to show a certificate.
 func (d *Dockerd) VerifiesTLS() bool {
-	if on, told := boolFlag(d.Args, "tlsverify"); told {
-		return on
+	spec, _ := daemon.Lookup("tlsverify")
+	if told := d.flags().Value(spec); told != nil {
+		return told.On()
 	}
 	var config struct {
 		Verify bool `json:"tlsverify"`
@@ -155,7 +158,7 @@ func (d *Dockerd) VerifiesTLS() bool {
 
 // FlagPlugins are the plugins that the command line names. With them,
 // daemon.json may name none: the engine would not start.
-func (d *Dockerd) FlagPlugins() []string { return flagValues(d.Args, "authorization-plugin", "") }
+func (d *Dockerd) FlagPlugins() []string { return d.flags().Values("authorization-plugin") }
 
 // Configured reports whether the files say that the engine asks the plugin.
 func (d *Dockerd) Configured() bool {
@@ -174,87 +177,11 @@ func (d *Dockerd) list(key string) []string {
 	return values
 }
 
-// flagValues gives the values of a flag as dockerd's parser reads them.
-func flagValues(args []string, long, short string) []string {
-	var values []string
-	for i, arg := range args {
-		value, ok := strings.CutPrefix(arg, "--"+long+"=")
-		if bundle, dashed := strings.CutPrefix(arg, "-"); dashed && short != "" && !strings.HasPrefix(bundle, "-") {
-			value, ok = bundled(bundle, short)
-		}
-		if ok = ok || arg == "--"+long; !ok {
-			continue
-		}
-		if value == "" || arg == "--"+long { // it is the next
-			value = last(args[i+1:min(i+2, len(args))], "")
-		}
-		if value != "" {
-			values = append(values, value)
-		}
-	}
-	return values
-}
-
-// bundled finds a short flag among several behind one dash, and what stands
-// behind it.
-func bundled(bundle, short string) (value string, found bool) {
-	const booleans = "Dvh" // dockerd's --debug, --version and --help; all others take the rest
-	for at, letter := range bundle {
-		if string(letter) == short {
-			return strings.TrimPrefix(bundle[at+1:], "="), true
-		}
-		if !strings.ContainsRune(booleans, letter) {
-			return "", false
-		}
-	}
-	return "", false
-}
-
-func boolFlag(args []string, name string) (on, told bool) {
-	for _, arg := range args {
-		value, ok := strings.CutPrefix(arg, "--"+name)
-		if ok && (value == "" || value[0] == '=') {
-			on, told = value == "" || slices.Contains([]string{"=1", "=t", "=T", "=true", "=TRUE", "=True"}, value), true
-		}
-	}
-	return on, told
-}
-
 func last(values []string, otherwise string) string {
 	if len(values) == 0 {
 		return otherwise
 	}
 	return values[len(values)-1]
-}
-
-// peerOf is the process that listens on a unix socket.
-func peerOf(ctx context.Context, socket string) (int, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var peer *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		peer, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, err
-	}
-	if credErr != nil {
-		return 0, credErr
-	}
-	return int(peer.Pid), nil
-}
-
-// runs reports whether a process is of a program.
-func runs(pid int, program string) bool {
-	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	return err == nil && strings.TrimSuffix(filepath.Base(path), " (deleted)") == program
 }
 
 func readBounded(path string, most int64) ([]byte, error) {

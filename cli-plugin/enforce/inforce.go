@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/docker-stig/docker-stig/cli-plugin/host/process"
 	"github.com/docker-stig/docker-stig/shared/record"
 )
 
@@ -24,11 +25,11 @@ func readInForce(state string, pid int) (*record.InForce, error) {
 // serving is the daemon that answers on the plugin's socket, 0 if that cannot
 // be told.
 func serving(ctx context.Context, init *Systemd, socket string) int {
-	pid, err := peerOf(ctx, socket)
+	pid, err := process.Behind(ctx, socket)
 	if err != nil {
 		return 0
 	}
-	if runs(pid, PluginName) {
+	if process.Runs(pid, PluginName) {
 		return pid
 	}
 	if init == nil {

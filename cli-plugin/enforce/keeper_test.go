@@ -128,27 +128,6 @@ func TestReloadThroughSystemd(t *testing.T) {
 	}
 }
 
-func TestFlags(t *testing.T) {
-	t.Parallel()
-	args := []string{"dockerd", "-H", "fd://", "--host=unix:///a", "-H=tcp://b", "-Htcp://c", "--host", "d", "--config-file", "/e", "--tlsverify=false"}
-	if diff := cmp.Diff([]string{"fd://", "unix:///a", "tcp://b", "tcp://c", "d"}, flagValues(args, "host", "H")); diff != "" {
-		t.Errorf("hosts:\n%s", diff)
-	}
-	bundles := []string{"dockerd", "-DH", "tcp://a", "-DHb", "-vDH=c", "-lH", "-Gx", "-H"}
-	if diff := cmp.Diff([]string{"tcp://a", "b", "c"}, flagValues(bundles, "host", "H")); diff != "" {
-		t.Errorf("bundled hosts:\n%s", diff)
-	}
-	if got := last(flagValues(args, "config-file", ""), ""); got != "/e" {
-		t.Errorf("config file %q", got)
-	}
-	if on, told := boolFlag(args, "tlsverify"); on || !told {
-		t.Errorf("tlsverify %t, %t", on, told)
-	}
-	if on, told := boolFlag([]string{"--tlsverifyx", "--tls"}, "tlsverify"); on || told {
-		t.Errorf("tlsverify %t, %t", on, told)
-	}
-}
-
 func TestSafeFolder(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

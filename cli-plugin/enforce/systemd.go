@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/change/systemd"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/process"
 )
 
 // The units that are told what to do.
@@ -29,7 +30,7 @@ func reloadEngine(ctx context.Context, init *Systemd, d *Dockerd) error {
 	if d.Managed && init != nil {
 		return init.Do(ctx, "reload", engineService)
 	}
-	if !runs(d.PID, "dockerd") {
+	if !process.Runs(d.PID, "dockerd") {
 		return errors.New("the engine does not run any more: start it")
 	}
 	return hangup(d.PID)
@@ -42,11 +43,11 @@ func reloadPlugin(ctx context.Context, init *Systemd, socket string) error {
 			return init.Do(ctx, "reload", pluginService)
 		}
 	}
-	pid, err := peerOf(ctx, socket)
+	pid, err := process.Behind(ctx, socket)
 	if err != nil {
 		return fmt.Errorf("docker-stig-authz does not answer: start it (systemctl start docker-stig-authz.socket) (%w)", err)
 	}
-	if !runs(pid, PluginName) {
+	if !process.Runs(pid, PluginName) {
 		return nil // systemd holds the socket, and the service reads the policy when it starts
 	}
 	return hangup(pid)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host/daemon"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/process"
 )
 
 // A Dockerd is the engine's process, with what it was told when it started and
@@ -187,7 +188,7 @@ func sameView(files Files, pid int, dir string) error {
 func (h *Host) choose(ctx context.Context, found []*Dockerd, hidden bool) (*Dockerd, error) {
 	socket, local := strings.CutPrefix(h.Address, "unix://")
 	if disk, ok := h.Files.(*Disk); ok && local && disk.Root == "/" {
-		if peer, err := peerOf(ctx, socket); err == nil {
+		if peer, err := process.Behind(ctx, socket); err == nil {
 			if i := slices.IndexFunc(found, func(d *Dockerd) bool { return d.PID == peer }); i >= 0 {
 				return found[i], nil
 			}

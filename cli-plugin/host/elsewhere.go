@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docker-stig/docker-stig/cli-plugin/host/process"
 	"github.com/moby/moby/api/types/system"
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +58,7 @@ func (h *Host) See(ctx context.Context, root string) {
 // (systemd, the guard, a proxy), and of those that cannot be looked at, the
 // engine's own description of its machine has to be that of this one.
 func (h *Host) elsewhere(ctx context.Context, socket string) string {
-	peer, err := peerOf(ctx, socket)
+	peer, err := process.Behind(ctx, socket)
 	if err != nil {
 		return silent(socket)
 	}

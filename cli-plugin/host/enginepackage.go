@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host/packages"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/process"
 )
 
 // ErrRemote says that a question needs files that this connection cannot see.
@@ -52,7 +53,7 @@ func enginePath(ctx context.Context, address string) string {
 	if !ok {
 		return ""
 	}
-	peer, err := peerOf(ctx, socket)
+	peer, err := process.Behind(ctx, socket)
 	if err != nil {
 		return ""
 	}

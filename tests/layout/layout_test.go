@@ -36,7 +36,7 @@ var page = [][]string{
 	{"cli-plugin/rerun"},
 	{"cli-plugin/host", "cli-plugin/change", "cli-plugin/dockerfile"},
 	{"cli-plugin/host/ucp", "cli-plugin/host/dtr", "cli-plugin/host/audit", "cli-plugin/host/packages", "cli-plugin/host/daemon"},
-	{"cli-plugin/host/mgmt", "cli-plugin/signing"},
+	{"cli-plugin/host/mgmt", "cli-plugin/host/process", "cli-plugin/signing"},
 	{"cli-plugin/site"},
 	{"cli-plugin/change/disk", "cli-plugin/change/jsonedit", "cli-plugin/change/systemd"},
 	{"shared/admission"},

@@ -11,18 +11,15 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/docker-stig/docker-stig/cli-plugin/change/systemd"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/daemon"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/process"
 )
 
 const (
@@ -147,10 +144,10 @@ func (d *Dockerd) hangup(ctx context.Context) error {
 		return d.Init.Do(ctx, "reload", d.Unit)
 	}
 	pid := d.PID
-	if peer, err := peerOf(ctx, d.Socket); err == nil && runs(peer, d.Program) {
+	if peer, err := process.Behind(ctx, d.Socket); err == nil && process.Runs(peer, d.Program) {
 		pid = peer
 	}
-	if !runs(pid, d.Program) {
+	if !process.Runs(pid, d.Program) {
 		return errors.New("the engine does not run any more: start it")
 	}
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
@@ -210,7 +207,7 @@ func (d *Dockerd) Answers(ctx context.Context) (pid int, err error) {
 	if d.Unit != "" && d.Init != nil { // systemd may hold the socket
 		return d.Init.MainPID(ctx, d.Unit)
 	}
-	return peerOf(ctx, d.Socket)
+	return process.Behind(ctx, d.Socket)
 }
 
 // get asks the engine something.
@@ -229,35 +226,4 @@ func (d *Dockerd) get(ctx context.Context, path string) (*http.Response, error) 
 		err = fmt.Errorf("the engine answers %s", response.Status)
 	}
 	return response, err
-}
-
-// peerOf is the process that listens on a unix socket.
-func peerOf(ctx context.Context, socket string) (int, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var peer *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		peer, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, err
-	}
-	if credErr != nil {
-		return 0, credErr
-	}
-	return int(peer.Pid), nil
-}
-
-// runs reports whether a process is of a program, replaced since or not.
-func runs(pid int, program string) bool {
-	name := func(path string) string { return filepath.Base(strings.TrimSuffix(path, " (deleted)")) }
-	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	return err == nil && name(path) == name(program)
 }
