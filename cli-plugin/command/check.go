@@ -130,6 +130,9 @@ func runCheck(ctx context.Context, dockerCLI command.Cli, build Build, opts chec
 	if err := writeChecklist(dockerCLI.Out(), opts, checklist, build); err != nil {
 		return err
 	}
+	if err := reportUnfinished(dockerCLI); err != nil {
+		_, _ = fmt.Fprintf(dockerCLI.Err(), "docker stig: whether a fix was cut off is unknown: %v\n", err)
+	}
 	for _, ending := range scan.Ending(h.Site, time.Now()) {
 		_, _ = fmt.Fprintf(dockerCLI.Err(), "docker stig: %s: renew it in site.yaml\n", ending)
 	}

@@ -105,7 +105,7 @@ func runFix(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
 			return err
 		}
 		defer unlock()
-	} else if err := t.reportUnfinished(); err != nil {
+	} else if err := reportUnfinished(dockerCLI); err != nil {
 		return err
 	}
 	planOptions := opts.planOptions(dockerCLI, t, guide, requirements, written)

@@ -78,10 +78,10 @@ func (t *transactions) lock(ctx context.Context, name string) (unlock func(), er
 }
 
 // reportUnfinished tells of what was cut off, and does nothing about it.
-func (t *transactions) reportUnfinished() error {
-	unfinished, err := t.runner.Store.Unfinished()
+func reportUnfinished(dockerCLI command.Cli) error {
+	unfinished, err := transaction.StoreIn(stateDir()).Unfinished()
 	for _, j := range unfinished {
-		t.runner.Talk(fmt.Sprintf("docker stig: transaction %s was cut off, or is at work: unless it is, docker stig fix or undo takes back what it changed", j.ID))
+		_, _ = fmt.Fprintf(dockerCLI.Err(), "docker stig: transaction %s was cut off, or is at work: unless it is, docker stig fix or undo takes back what it changed\n", j.ID)
 	}
 	return err
 }

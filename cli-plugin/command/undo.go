@@ -70,7 +70,7 @@ func runUndo(ctx context.Context, dockerCLI command.Cli, opts undoOptions) error
 	}
 	switch {
 	case opts.dryRun:
-		err = t.reportUnfinished()
+		err = reportUnfinished(dockerCLI)
 	case opts.leaveChanged && opts.stuck(before):
 		return opts.release(ctx, t)
 	default:
