@@ -126,6 +126,46 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+func TestHide(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`redis-server --requirepass canary --port 6379`:           `redis-server --requirepass <NOT SHOWN> --port 6379`,
+		`exec app --password canary --level info`:                 `exec app --password <NOT SHOWN> --level info`,
+		`app --password="can ary" --level info`:                   `app --password=<NOT SHOWN> --level info`,
+		`password='can ary', uid=1`:                               `password=<NOT SHOWN>, uid=1`,
+		`redis-server --requirepass=canary`:                       `redis-server --requirepass=<NOT SHOWN>`,
+		`curl -u me:canary https://x`:                             `curl -u me:<NOT SHOWN> https://x`,
+		`curl --user "me:canary" https://x`:                       `curl --user "me:<NOT SHOWN>" https://x`,
+		`curl -H "Authorization: Bearer canary-1" https://x`:      `curl -H "Authorization: Bearer <NOT SHOWN>" https://x`,
+		`mysqladmin ping -h db -pcanary && echo up`:               `mysqladmin ping -h db -p<NOT SHOWN> && echo up`,
+		`redis-cli -a canary ping`:                                `redis-cli -a <NOT SHOWN> ping`,
+		`nginx -g "daemon off;"`:                                  `nginx -g "daemon off;"`,
+		`docker run -p 80:80 -u 1000:1000x web --pass-through no`: `docker run -p 80:80 -u 1000:<NOT SHOWN> web --pass-through <NOT SHOWN>`, // too much is better than too little
+		`pg_isready -U postgres -h /run/postgresql`:               `pg_isready -U postgres -h /run/postgresql`,
+	} {
+		if got := Hide(text); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+// TestSecretWords are those that a command's other words give away.
+func TestSecretWords(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{
+		`["redis-server", "--requirepass", "canary"]`, `["curl", "-u", "me:canary"]`, `["/usr/bin/mysqldump", "-pcanary", "db"]`,
+		`["redis-cli", "-a", "canary"]`, `["sh", "-c", "app --token canary"]`, `["app", "--secret", "canary canary"]`,
+	} {
+		line, err := Run(read(t, web(`, "Cmd": `+command, "", "")), Origin{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := Quote(line.Argv) + strings.Join(line.Notes, "\n"); strings.Contains(text, "canary") || !strings.Contains(text, "looks like a secret") {
+			t.Errorf("%s is shown:\n%s", command, text)
+		}
+	}
+}
+
 // FuzzRun wants an answer for whatever an engine says, and one that a shell
 // reads as it is meant.
 func FuzzRun(f *testing.F) {
