@@ -43,7 +43,7 @@ type transactions struct {
 }
 
 func (o transactionOptions) open(dockerCLI command.Cli, h *host.Host) *transactions {
-	t := &transactions{places: documents.Places{Engine: dockerCLI.Client(), UCP: h.UCP}}
+	t := &transactions{places: documents.Places{Engine: dockerCLI.Client(), UCP: h.UCP, DTR: h.DTR, Talk: func(text string) { _, _ = fmt.Fprintln(dockerCLI.Err(), text) }}}
 	t.runner = transaction.Runner{
 		Store: transaction.StoreIn(stateDir()),
 		Now:   time.Now,

@@ -24,23 +24,36 @@ import (
 // https://docs.docker.com/ee/ucp/admin/configure/use-your-own-tls-certificates/
 var serverCertificates = []Rule{
 	{
-		IDs:     []stig.ID{"DKER-EE-001870", "DKER-EE-003920", "DKER-EE-006190"},
-		Applies: managed(host.UCP, hasUCP),
-		Check: func(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
-			return checkCertificate(ctx, h, h.UCP)
-		},
+		IDs:      []stig.ID{"DKER-EE-001870", "DKER-EE-003920", "DKER-EE-006190"},
+		Applies:  managed(host.UCP, hasUCP),
+		Check:    checkUCPCertificate,
+		Fix:      byPerson(checkUCPCertificate, ucpCertificateSteps),
 		Steps:    certificateSteps("ucp"),
 		Readings: certificateReadings,
 	},
 	{
-		IDs:     []stig.ID{"DKER-EE-001880", "DKER-EE-003930"},
-		Applies: managed(host.DTR, hasDTR),
-		Check: func(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
-			return checkCertificate(ctx, h, h.DTR)
-		},
+		IDs:      []stig.ID{"DKER-EE-001880", "DKER-EE-003930"},
+		Applies:  managed(host.DTR, hasDTR),
+		Check:    checkDTRCertificate,
+		Fix:      byPerson(checkDTRCertificate, dtrCertificateSteps),
 		Steps:    certificateSteps("dtr"),
 		Readings: certificateReadings,
 	},
+}
+
+// What a person does for a certificate: the authority's signature and the
+// private key are not ours to have.
+const (
+	ucpCertificateSteps = "Have the organization's authority sign a request for UCP's name and keep the key. Upload ca.pem (the whole chain), cert.pem and key.pem under Admin Settings > Certificates; or, on each manager, put them into the volume ucp-controller-server-certs and restart the container ucp-controller. Then have DTR trust it: docker run -it --rm docker/dtr:VERSION reconfigure --ucp-ca \"$(cat ca.pem)\". Client bundles have to be downloaded anew"
+	dtrCertificateSteps = "Have the organization's authority sign a request for DTR's name and keep the key. Enter certificate, key and chain under System > General > Domain & Proxies > Show TLS settings; or docker run -it --rm docker/dtr:VERSION reconfigure --dtr-ca \"$(cat ca.pem)\" --dtr-cert \"$(cat cert.pem)\" --dtr-key \"$(cat key.pem)\". Where engines do not know the authority, its certificate goes into /etc/docker/certs.d/DTR/ca.crt of each"
+)
+
+func checkUCPCertificate(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
+	return checkCertificate(ctx, h, h.UCP)
+}
+
+func checkDTRCertificate(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
+	return checkCertificate(ctx, h, h.DTR)
 }
 
 func certificateSteps(client string) []Step {

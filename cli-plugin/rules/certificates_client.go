@@ -34,6 +34,7 @@ var clientCertificate = Rule{
 		"Names are compared by RFC 4514, attribute by attribute and in order, values to the letter. The order of openssl, which prints a name from its other end, counts as the same.",
 		"The file is read where docker stig runs, and UCP is not asked: the names are judged even where no UCP was given.",
 	},
+	Fix: byPerson(checkClientCertificate, "The account's owner makes a key and has it signed with the plan's subject; in UCP, as that account, My Profile > Client Bundles > New Client Bundle > Add Existing Client Bundle takes the certificate. Then delete the old bundle there, and name the new cert.pem in ucp.client-certificate of site.yaml"),
 }
 
 func hasClientCertificate(h *host.Host) bool {

@@ -35,6 +35,7 @@ var dtrAccess = Rule{
 		"Access is compared repository by repository, as the guide's command lists it. Access that a user has as owner of an organization, or to repositories of his own, is not in that list and not judged.",
 		"An account that is no administrator is not shown everything, so what it sees proves nothing.",
 	},
+	Fix: byPerson(checkDTRAccess, "Organizations, teams and members are added and removed in UCP under Access Control > Orgs & Teams; what a team may do with a repository, in DTR under Organizations, the team, Repositories. Let the owner of what is beyond the plan agree first; docker stig check DKER-EE-001180 compares again"),
 }
 
 func checkDTRAccess(ctx context.Context, h *host.Host) ([]stig.Finding, error) {

@@ -50,6 +50,7 @@ func dtrSettingsRule(id stig.ID, s dtrSetting, readings ...string) Rule {
 			{fmt.Sprintf("%s is %t", s.name, s.want), "judgeDTRSetting"},
 		},
 		Readings: readings,
+		Fix:      fixDTRSetting(id, s),
 	}
 }
 
@@ -95,6 +96,7 @@ var imageScanning = Rule{
 		"The status may be written in camel case, as in the guide, or with underscores, as public clients of DTR read it.",
 		"An answer other than 200 leaves the requirement Not_Reviewed: that a question went unanswered proves no fault. A database whose version is 0 was never loaded, and is a finding.",
 	},
+	Fix: fixImageScanning,
 }
 
 func checkImageScanning(ctx context.Context, h *host.Host) ([]stig.Finding, error) {

@@ -379,7 +379,11 @@ func TestFixTrustEnforced(t *testing.T) {
 	if double.Puts() != 0 {
 		t.Error("asking for the changes made them")
 	}
-	right, err := ucp.SetTrust(double.Config(), h.Site.UCP.RequireSignatureFrom)
+	right, err := ucp.Set(
+		double.Config(),
+		ucp.Setting{Path: []string{"trust_configuration", "require_content_trust"}, Value: true},
+		ucp.Setting{Path: []string{"trust_configuration", "require_signature_from"}, Value: h.Site.UCP.RequireSignatureFrom},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

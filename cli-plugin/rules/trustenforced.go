@@ -111,35 +111,33 @@ func difference(a, b []string) []string {
 // fixTrustEnforced sets both keys in place. The site's list, when it is not
 // given, leaves require_signature_from as it is.
 func fixTrustEnforced(ctx context.Context, h *host.Host) (change.Wanted, error) {
-	before, err := h.UCP.ConfigTOML(ctx)
+	doc, err := h.UCP.Document(ctx)
 	if err != nil {
 		return change.Wanted{}, err
 	}
-	from := h.Site.UCP.RequireSignatureFrom
-	after, err := ucp.SetTrust(before, from)
-	if err != nil || string(before) == string(after) {
+	config, err := doc.Config()
+	if err != nil {
 		return change.Wanted{}, err
 	}
-	wanted := change.Wanted{Notes: trustWarnings(ctx, h, before)}
-	set := func(pointer string, value any) {
-		var c change.Change
-		if c, err = change.SetSetting(change.UCPConfig, "ucp-config.toml of "+h.UCP.URL(), pointer, value, stig.TrustEnforced, "DKER-EE-003590"); err == nil {
-			wanted.Changes = append(wanted.Changes, c)
-		}
+	ids := []stig.ID{stig.TrustEnforced, "DKER-EE-003590"}
+	from := h.Site.UCP.RequireSignatureFrom
+	var settings []ucpSetting
+	if !config.RequireContentTrust {
+		settings = append(settings, ucpSetting{key: "trust_configuration.require_content_trust", want: true})
 	}
-	set(change.RequireContentTrust, true)
-	if from != nil && err == nil {
-		set(change.RequireSignatureFrom, from)
+	if len(difference(from, config.RequireSignatureFrom)) > 0 || from != nil && len(difference(config.RequireSignatureFrom, from)) > 0 {
+		settings = append(settings, ucpSetting{key: "trust_configuration.require_signature_from", want: from})
+	}
+	wanted, err := setInUCP(h, doc, ids, settings...)
+	if err == nil && len(wanted.Changes) > 0 {
+		wanted.Notes = append(wanted.Notes, trustWarnings(ctx, h)...)
 	}
 	return wanted, err
 }
 
 // trustWarnings says what to know before content trust is enforced.
-func trustWarnings(ctx context.Context, h *host.Host, doc []byte) []string {
+func trustWarnings(ctx context.Context, h *host.Host) []string {
 	var warnings []string
-	if config, err := ucp.ParseConfig(doc); err == nil && config.AuthBackend == "ldap" {
-		warnings = append(warnings, "UCP authenticates by LDAP, and its export leaves [auth.ldap] out: whether an upload keeps those settings is not documented. Have the LDAP settings at hand, and check a login afterwards.")
-	}
 	if h.Site.UCP.RequireSignatureFrom == nil {
 		warnings = append(warnings, "site.yaml has no ucp.require-signature-from, so require_signature_from stays as it is, and the requirement stays Not_Reviewed until the site says whose signatures it wants.")
 	}

@@ -34,13 +34,15 @@ var ucpScheduling = Rule{
 		"Where enable_admin_ucp_scheduling is absent from [scheduling_configuration] UCP takes false, so that is none. Where the whole table is absent nothing is taken to be so.",
 		"Only a grant to docker-datacenter counts, as the guide says. That others may schedule everywhere is for the plan's list of grants (V-235781).",
 	},
+	Fix: fixUCPScheduling,
 }
 
+var adminScheduling = ucpSetting{"scheduling_configuration.enable_admin_ucp_scheduling", false, false, "Admin Settings > Scheduler"}
+
 func checkUCPScheduling(ctx context.Context, h *host.Host) ([]stig.Finding, error) {
-	setting := ucpSetting{"scheduling_configuration.enable_admin_ucp_scheduling", false, false, "Admin Settings > Scheduler"}
-	findings, err := checkUCPSettings(ctx, h, setting)
+	findings, err := checkUCPSettings(ctx, h, adminScheduling)
 	if err != nil {
-		findings = []stig.Finding{{Object: setting.title() + " of " + h.UCP.URL(), Details: err.Error()}}
+		findings = []stig.Finding{{Object: adminScheduling.title() + " of " + h.UCP.URL(), Details: err.Error()}}
 	}
 	second := stig.Finding{Object: "grants of " + h.UCP.URL()}
 	if grants, err := allGrants(ctx, h); err != nil {
@@ -93,6 +95,7 @@ var ucpGrants = Rule{
 		"Each part of the plan's SUBJECT ROLE COLLECTION may be the name that UCP shows or the ID that it keeps.",
 		"The list is that of Swarm, as the guide's command gives it. Role bindings that only Kubernetes knows are not in it, and not judged.",
 	},
+	Fix: byPerson(checkUCPGrants, "Under Access Control > Grants, Create Grant makes each that is missing, of the subject, role and collection that it names; the menu of a grant deletes one that is beyond the plan, once its owner agrees. docker stig check DKER-EE-001170 compares again"),
 }
 
 func checkUCPGrants(ctx context.Context, h *host.Host) ([]stig.Finding, error) {

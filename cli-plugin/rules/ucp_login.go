@@ -27,7 +27,10 @@ var ucpSessions = Rule{
 		"Only V-235829 names 0 as a finding. It is one of V-235775 too, which wants sessions limited: 0 limits none, even if the plan says 0.",
 		"Where the key is absent UCP takes 10, older releases 5. The export does not tell which, so a plan with either figure is Not_Reviewed until the key is set; any other figure differs from both.",
 	},
+	Fix: fixUCPSessions,
 }
+
+const sessionsKey = "auth.sessions.per_user_limit"
 
 // defaultSessions are the caps that UCP takes for an absent key: that of
 // current releases, and of those before.
@@ -38,14 +41,13 @@ func checkUCPSessions(ctx context.Context, h *host.Host) ([]stig.Finding, error)
 	if err != nil {
 		return nil, err
 	}
-	const key = "auth.sessions.per_user_limit"
-	got, found, err := ucp.Lookup[int64](doc, key)
+	got, found, err := ucp.Lookup[int64](doc, sessionsKey)
 	if err != nil {
 		return nil, err
 	}
 	f := judgeUCPSessions(got, found, h.Site.UCP.SessionsPerUser)
 	f.Object = "[auth.sessions] per_user_limit of " + h.UCP.URL()
-	f.Evidence = []stig.Fact{configFact(h.UCP.URL(), key, got, found)}
+	f.Evidence = []stig.Fact{configFact(h.UCP.URL(), sessionsKey, got, found)}
 	return []stig.Finding{f}, nil
 }
 
@@ -88,6 +90,7 @@ var ucpLDAP = Rule{
 		"The command-line check looks at backend alone, while the text wants LDAP \"properly configured\" and the directory's server to meet its own STIG. UCP leaves [auth.ldap] out of its export, so backend = \"ldap\" is half of the answer, and an answer in site.yaml is the other.",
 		"The later Mirantis guide takes SAML for LDAP. This one wants both, and V-235821 judges SAML.",
 	},
+	Fix: byPerson(checkUCPLDAP, "A wrong directory locks everybody out, so keep UCP's own administrator at hand. There, turn LDAP on, enter the directory's ldaps URL, its reader's name and password and the search for users, try a user's login with Test, save, and sign in as that user; then enter what was seen into site.yaml under answers.DKER-EE-001100"),
 }
 
 func checkUCPLDAP(ctx context.Context, h *host.Host) ([]stig.Finding, error) {

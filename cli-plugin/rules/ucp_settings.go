@@ -32,9 +32,7 @@ var ucpSettingsRules = []Rule{
 		ucpSetting{"tracking_configuration.disable_usageinfo", true, false, "Admin Settings > Usage"},
 		ucpSetting{"tracking_configuration.disable_tracking", true, false, "Admin Settings > Usage"}),
 	// V-235821, CAT II: users sign in through the site's identity provider.
-	ucpSettingsRule("DKER-EE-002180", []string{
-		"The guide wants SAML \"properly configured\" and checks samlEnabled alone. So do we: whether idpMetadataURL and spHost are the site's is for a person to see.",
-	}, ucpSetting{"auth.samlEnabled", true, false, "Admin Settings > Authentication & Authorization"}),
+	saml,
 	// V-235825, CAT II: a session ends after 10 minutes, whatever is done in it.
 	ucpSettingsRule("DKER-EE-002490", []string{
 		"Where a key is absent UCP takes 60 and 20 (older releases 4320 and 1440); both are findings.",
@@ -42,6 +40,16 @@ var ucpSettingsRules = []Rule{
 		ucpSetting{"auth.sessions.lifetime_minutes", int64(10), int64(60), "Admin Settings > Authentication & Authorization"},
 		ucpSetting{"auth.sessions.renewal_threshold_minutes", int64(0), int64(20), "Admin Settings > Authentication & Authorization"}),
 }
+
+// saml wants a person's hand: without the site's identity provider behind it,
+// the setting alone would send users nowhere.
+var saml = func() Rule {
+	r := ucpSettingsRule("DKER-EE-002180", []string{
+		"The guide wants SAML \"properly configured\" and checks samlEnabled alone. So do we: whether idpMetadataURL and spHost are the site's is for a person to see.",
+	}, ucpSetting{"auth.samlEnabled", true, false, "Admin Settings > Authentication & Authorization"})
+	r.Fix = byPerson(r.Check, "First register UCP with the site's identity provider. Then, there under SAML, enter the address of the provider's metadata and UCP's own host (idpMetadataURL and spHost of [auth.saml]), turn SAML on, save, and sign in through the provider in another browser before this session ends")
+	return r
+}()
 
 // ucpSettingsRule makes a Rule of settings, each judged by itself.
 func ucpSettingsRule(id stig.ID, readings []string, settings ...ucpSetting) Rule {
@@ -57,6 +65,7 @@ func ucpSettingsRule(id stig.ID, readings []string, settings ...ucpSetting) Rule
 		},
 		Steps:    steps,
 		Readings: readings,
+		Fix:      fixUCPSettings([]stig.ID{id}, settings...),
 	}
 }
 

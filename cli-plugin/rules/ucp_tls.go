@@ -25,6 +25,7 @@ var ucpMinimumTLS = Rule{
 		"Current releases have no min_TLS_version in their documented keys, and the guide says that 1.2 is the default. Where the export lacks the key, UCP is asked by handshakes which versions it speaks: 1.2, and neither 1.0 nor 1.1 (acceptedVersions).",
 		"The guide wants \"TLSv1.2\" to the letter, so a UCP that speaks TLS 1.3 alone, which is stricter, is a finding too; a waiver is the place to say why that is well.",
 	},
+	Fix: fixMinimumTLS,
 }
 
 var minimumTLS = ucpSetting{key: "cluster_config.min_TLS_version", want: "TLSv1.2", where: "[cluster_config]"}

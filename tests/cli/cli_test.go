@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 			"exits":    exits,
 			"asked":    asked,
 			"fault":    fault,
+			"dtr":      serveDTR,
 			"holds":    holds,
 			"contains": contains,
 			"publish":  publish,
@@ -54,6 +55,7 @@ func TestScripts(t *testing.T) {
 type stage struct {
 	asked      *atomic.Int64 // requests that the engine got
 	ucp        *doubles.UCP
+	dtr        *doubles.DTR
 	images     images // that the engine holds
 	containers containers
 	answers    answers
@@ -82,10 +84,16 @@ func setup(t *testing.T, env *testscript.Env, bin string) error {
 		return err
 	}
 	env.Defer(func() { _ = s.ucp.Close() })
-	ca, password := filepath.Join(env.WorkDir, "ucp-ca.pem"), filepath.Join(env.WorkDir, "ucp-password")
+	if s.dtr, err = doubles.NewDTR(t.Context(), doubles.DTROptions{Settings: map[string]any{"createRepositoryOnPush": true}}); err != nil {
+		return err
+	}
+	env.Defer(func() { _ = s.dtr.Close() })
 	account := doubles.DefaultAccounts()[0]
-	for path, content := range map[string][]byte{ca: s.ucp.CA(), password: []byte(account.Password + "\n")} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
+	for name, content := range map[string][]byte{
+		"ucp-ca.pem": s.ucp.CA(), "ucp-password": []byte(account.Password + "\n"),
+		"dtr-ca.pem": s.dtr.CA(), "dtr-password": []byte(account.Password + "\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
 			return err
 		}
 	}
@@ -97,6 +105,8 @@ func setup(t *testing.T, env *testscript.Env, bin string) error {
 	env.Setenv("UCP_URL", s.ucp.URL())
 	env.Setenv("UCP_USER", account.Username)
 	env.Setenv("UCP_SECRET", strings.Join(s.ucp.Secrets(), "|"))
+	env.Setenv("DTR_URL", s.dtr.URL())
+	env.Setenv("DTR_SECRET", strings.Join(append(s.dtr.Secrets(), doubles.CanarySecret), "|"))
 	return nil
 }
 
@@ -162,9 +172,14 @@ func asked(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// fault NAME makes the double of UCP misbehave.
+// fault NAME [dtr] makes the double of UCP misbehave, or that of DTR.
 func fault(ts *testscript.TestScript, _ bool, args []string) {
 	f, err := doubles.ParseFault(args[0])
 	ts.Check(err)
-	ts.Value(stageKey{}).(*stage).ucp.SetFault(f)
+	s := ts.Value(stageKey{}).(*stage)
+	if len(args) > 1 && args[1] == "dtr" {
+		s.dtr.SetFault(f)
+		return
+	}
+	s.ucp.SetFault(f)
 }

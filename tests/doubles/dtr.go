@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 )
 
@@ -66,7 +67,10 @@ func DefaultRepositories() []Repository {
 type DTR struct {
 	*server
 
-	settings     map[string]any
+	mu       sync.Mutex
+	settings map[string]any
+	posts    int // of settings, that took effect
+
 	scanStatus   map[string]any
 	access       map[string]map[string]string
 	repositories []Repository
@@ -93,8 +97,9 @@ func NewDTR(ctx context.Context, opts DTROptions) (*DTR, error) {
 	mux.HandleFunc("GET "+dtrToken, double.token)
 	mux.HandleFunc("GET /api/v0/repositories", double.signedIn(double.list))
 	mux.HandleFunc("GET /api/v0/repositories/{namespace}/{name}/tags", double.signedIn(double.tags))
-	mux.HandleFunc("GET /api/v0/meta/settings", double.signedIn(double.administrators(double.settings)))
-	mux.HandleFunc("GET /api/v0/imagescan/status", double.signedIn(double.administrators(double.scanStatus)))
+	mux.HandleFunc("GET /api/v0/meta/settings", double.signedIn(double.administrators(double.Settings)))
+	mux.HandleFunc("POST /api/v0/meta/settings", double.signedIn(double.post))
+	mux.HandleFunc("GET /api/v0/imagescan/status", double.signedIn(double.administrators(func() map[string]any { return double.scanStatus })))
 	mux.HandleFunc("GET /api/v0/accounts/{org}/teams/{team}/repositoryAccess", double.signedIn(double.teamAccess))
 	mux.HandleFunc("GET /enzi/v0/accounts/{name}", double.accountDetails)
 	mux.HandleFunc("GET /_ping", func(http.ResponseWriter, *http.Request) {})

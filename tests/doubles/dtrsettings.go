@@ -1,8 +1,11 @@
 package doubles
 
 import (
+	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -41,14 +44,73 @@ func over(base, values map[string]any) map[string]any {
 	return base
 }
 
+// Settings are those that the double holds.
+func (d *DTR) Settings() map[string]any {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.settings)
+}
+
+// Posts counts the changes of settings that took effect.
+func (d *DTR) Posts() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.posts
+}
+
+// post lays settings over those that there are, as the guide's commands have it
+// done. A setting that the double does not know, or of another type, is
+// refused.
+func (d *DTR) post(w http.ResponseWriter, r *http.Request, account Account) {
+	if !account.Admin {
+		writeError(w, http.StatusForbidden, "NOT_AUTHORIZED", "this account is no administrator of the double")
+		return
+	}
+	var sent map[string]any
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxUpload)).Decode(&sent); err != nil || !d.known(sent) {
+		writeError(w, http.StatusBadRequest, "INVALID_JSON", "the double cannot read these settings")
+		return
+	}
+	switch fault := d.fault(r.URL.Path, dtrToken); fault { //nolint:exhaustive // the others are none of settings
+	case PutFails:
+		writeError(w, http.StatusInternalServerError, "INTERNAL_ERROR", "the double did not take the settings")
+		return
+	case PutIgnored:
+	default:
+		d.keep(sent)
+		if fault == PutTakesEffectThen500 {
+			writeError(w, http.StatusInternalServerError, "INTERNAL_ERROR", "the double took the settings and says it did not")
+			return
+		}
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (d *DTR) known(sent map[string]any) bool {
+	settings := d.Settings()
+	for name, value := range sent {
+		if had, ok := settings[name]; !ok || reflect.TypeOf(had) != reflect.TypeOf(value) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *DTR) keep(sent map[string]any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.Copy(d.settings, sent)
+	d.posts++
+}
+
 // administrators answers those with a document.
-func (d *DTR) administrators(document map[string]any) func(http.ResponseWriter, *http.Request, Account) {
+func (d *DTR) administrators(document func() map[string]any) func(http.ResponseWriter, *http.Request, Account) {
 	return func(w http.ResponseWriter, _ *http.Request, account Account) {
 		if !account.Admin {
 			writeError(w, http.StatusForbidden, "NOT_AUTHORIZED", "this account is no administrator of the double")
 			return
 		}
-		writeJSON(w, http.StatusOK, document)
+		writeJSON(w, http.StatusOK, document())
 	}
 }
 

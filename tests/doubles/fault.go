@@ -12,7 +12,7 @@ import (
 type Fault string
 
 // The faults. Those of a certificate act on new connections, whatever the
-// path; those of UCP's configuration and of DTR's lists on the double named.
+// path; those of settings and of lists on the doubles named.
 const (
 	NoFault            Fault = ""
 	Unauthorized       Fault = "401"
@@ -32,8 +32,9 @@ const (
 	SelfSigned         Fault = "self-signed"         // a certificate that signs itself
 	Echo               Fault = "echo"                // 500, and the body repeats what it was sent
 
-	PutTakesEffectThen500 Fault = "put-takes-effect-then-500" // UCP
-	PutFails              Fault = "put-fails"                 // UCP: 500, and the old configuration stays
+	PutTakesEffectThen500 Fault = "put-takes-effect-then-500" // UCP and DTR
+	PutFails              Fault = "put-fails"                 // UCP and DTR: 500, and the old settings stay
+	PutIgnored            Fault = "put-ignored"               // UCP and DTR: success, and the old settings stay
 	PutDropsLDAP          Fault = "put-drops-ldap"            // UCP: [auth.ldap] does not survive an upload
 	PutDropsComments      Fault = "put-drops-comments"        // UCP: nor do comments
 
@@ -47,7 +48,7 @@ const (
 var knownFaults = []Fault{
 	NoFault, Unauthorized, Forbidden, NotFound, ServerError, HTML, Truncated, CutOff, Silence, SilentBody, Endless,
 	Redirect, WrongCA, WrongHost, ExpiredCertificate, SelfSigned, Echo,
-	PutTakesEffectThen500, PutFails, PutDropsLDAP, PutDropsComments,
+	PutTakesEffectThen500, PutFails, PutIgnored, PutDropsLDAP, PutDropsComments,
 	NoNextPage, PagingLoop, RepeatedPage, MissingInNotary,
 }
 

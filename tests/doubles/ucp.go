@@ -127,7 +127,9 @@ func (u *UCP) upload(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusInternalServerError, "INTERNAL_ERROR", "the double did not take the configuration")
 		return
 	}
-	u.keep(doc, fault)
+	if fault != PutIgnored {
+		u.keep(doc, fault)
+	}
 	if fault == PutTakesEffectThen500 {
 		writeError(w, http.StatusInternalServerError, "INTERNAL_ERROR", "the double took the configuration and says it did not")
 		return

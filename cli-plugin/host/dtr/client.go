@@ -2,9 +2,9 @@
 // stores and what it says of each tag's signature, over its HTTP API: GET
 // /auth/token with a name and a password, then /api/v0/repositories and
 // /api/v0/repositories/{namespace}/{name}/tags, as DISA's text of V-235846
-// prints them, all pages of both. It also reads the registry's settings, the
-// state of its scanner and what teams may do (GET /api/v0/meta/settings,
-// /api/v0/imagescan/status, /api/v0/accounts/{org}/teams/{team}/repositoryAccess),
+// prints them, all pages of both. It also reads the registry's settings and
+// changes them, and reads the state of its scanner and what teams may do (GET
+// and POST /api/v0/meta/settings, GET /api/v0/imagescan/status, /api/v0/accounts/{org}/teams/{team}/repositoryAccess),
 // and looks at what it shows in a TLS handshake.
 //
 // It carries DTR's word and does not judge it: inNotary says that Notary knows

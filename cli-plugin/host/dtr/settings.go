@@ -2,6 +2,8 @@ package dtr
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host/mgmt"
@@ -12,27 +14,52 @@ const maxSettings = 4 << 20 // bytes; they hold certificates and a proxy's addre
 // Settings are the judged ones of DTR; nil is one that DTR does not tell.
 // The others may hold secrets and are not kept.
 type Settings struct {
-	CreateRepositoryOnPush *bool `json:"createRepositoryOnPush"`
-	ReportAnalytics        *bool `json:"reportAnalytics"`
-	ScanningEnabled        *bool `json:"scanningEnabled"`
+	CreateRepositoryOnPush *bool `json:"createRepositoryOnPush,omitempty"`
+	ReportAnalytics        *bool `json:"reportAnalytics,omitempty"`
+	ScanningEnabled        *bool `json:"scanningEnabled,omitempty"`
 }
 
-// Settings reads them once.
+var settingsPath = []string{"api", "v0", "meta", "settings"}
+
+// Settings are read once for everybody who asks, and again after a change.
 func (c *Client) Settings(ctx context.Context) (Settings, error) {
-	return c.settings.Get(func() (Settings, error) {
-		answer, err := c.session.Do(ctx, mgmt.Request{
-			Method: http.MethodGet,
-			Path:   []string{"api", "v0", "meta", "settings"},
-			Accept: "application/json",
-			Limit:  maxSettings,
-		})
-		if err != nil {
-			return Settings{}, err
-		}
-		var settings Settings
-		err = answer.JSON(&settings)
-		return settings, err
+	return c.settings.Get(func() (Settings, error) { return c.ReadSettings(ctx) })
+}
+
+// ReadSettings asks for them now.
+func (c *Client) ReadSettings(ctx context.Context) (Settings, error) {
+	answer, err := c.session.Do(ctx, mgmt.Request{
+		Method: http.MethodGet,
+		Path:   settingsPath,
+		Accept: "application/json",
+		Limit:  maxSettings,
 	})
+	if err != nil {
+		return Settings{}, err
+	}
+	var settings Settings
+	err = answer.JSON(&settings)
+	return settings, err
+}
+
+// PostSettings changes those that are not nil. DISA's text of V-235798 and
+// V-235840 prints it so: a POST of the settings that change, alone. An error
+// does not tell that DTR kept the old ones: read them again to know.
+func (c *Client) PostSettings(ctx context.Context, changed Settings) error {
+	body, err := json.Marshal(changed)
+	if err != nil {
+		return fmt.Errorf("preparing settings for DTR: %w", err)
+	}
+	defer c.settings.Forget()
+	_, err = c.session.Do(ctx, mgmt.Request{
+		Method: http.MethodPost,
+		Path:   settingsPath,
+		Body:   body,
+		Type:   "application/json",
+		Accept: "application/json",
+		Limit:  maxSettings,
+	})
+	return err
 }
 
 // ScanStatus is the state of DTR's vulnerability database; nil is what DTR

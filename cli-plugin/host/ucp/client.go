@@ -6,10 +6,10 @@
 // DISA's text of V-235781 and V-235782 prints them, and looks at what UCP shows
 // in a TLS handshake.
 //
-// It gives single keys of the document (Lookup) and edits the trust settings
-// in place (SetTrust). Whether a value is a finding is for the
-// rules; comparing what was meant with what UCP kept is for whoever uploads.
-// The document may hold secrets: no error repeats any of it.
+// It gives single keys of the document (Lookup) and sets them in its bytes
+// (Set). Whether a value is a finding is for the rules; comparing what was meant
+// with what UCP kept is for whoever uploads. The document may hold secrets: no
+// error repeats any of it.
 //
 // The guides do not print the answers to the listings; their fields are those
 // that public clients of UCP read. A list that cannot be seen to be whole is an

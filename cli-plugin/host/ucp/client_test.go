@@ -69,7 +69,7 @@ func TestExportAndUpload(t *testing.T) {
 	if diff := cmp.Diff(string(doubles.DefaultConfig(false)), string(doc)); diff != "" {
 		t.Fatalf("export differs (-want +got):\n%s", diff)
 	}
-	edited, err := ucp.SetTrust(doc, []string{"engineering/security"})
+	edited, err := ucp.Set(doc, trust([]string{"engineering/security"})...)
 	if err != nil {
 		t.Fatal(err)
 	}

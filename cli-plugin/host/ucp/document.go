@@ -49,35 +49,38 @@ func (d Document) isExport() bool {
 	return slices.ContainsFunc(knownTables, func(name string) bool { return d.tables[name] != nil })
 }
 
-// HasTable reports whether the document has a table of this name, such as
-// "auth.sessions".
-func (d Document) HasTable(path string) bool {
-	section := d.tables
-	for key := range strings.SplitSeq(path, ".") {
-		table, ok := section[key].(map[string]any)
+// sectionOf finds a table by its path. What stands in its place, or on the way
+// to it, and is no table is an error.
+func sectionOf(tables map[string]any, path []string) (section map[string]any, found bool, err error) {
+	section = tables
+	for i, key := range path {
+		inner, there := section[key]
+		if !there {
+			return nil, false, nil
+		}
+		table, ok := inner.(map[string]any)
 		if !ok {
-			return false
+			return nil, false, fmt.Errorf("%s in the UCP configuration is no table: correct it in UCP", strings.Join(path[:i+1], "."))
 		}
 		section = table
 	}
-	return true
+	return section, true, nil
+}
+
+// HasTable reports whether the document has a table of this name, such as
+// "auth.sessions".
+func (d Document) HasTable(path string) bool {
+	_, found, err := sectionOf(d.tables, strings.Split(path, "."))
+	return found && err == nil
 }
 
 // Lookup finds a key by its path, such as "auth.sessions.per_user_limit". A
 // value of another type is an error that does not repeat it.
 func Lookup[T bool | int64 | string | []any](d Document, path string) (value T, found bool, err error) {
 	keys := strings.Split(path, ".")
-	section := d.tables
-	for i, key := range keys[:len(keys)-1] {
-		inner, there := section[key]
-		if !there {
-			return value, false, nil
-		}
-		table, ok := inner.(map[string]any)
-		if !ok {
-			return value, false, fmt.Errorf("%s in the UCP configuration is no table: correct it in UCP", strings.Join(keys[:i+1], "."))
-		}
-		section = table
+	section, found, err := sectionOf(d.tables, keys[:len(keys)-1])
+	if err != nil || !found {
+		return value, false, err
 	}
 	raw, found := section[keys[len(keys)-1]]
 	if !found {

@@ -1,11 +1,10 @@
 // Package documents are what a fix changes over an API: UCP's configuration,
-// the specification of a swarm, what can be updated of a container. Each is
+// DTR's settings, the specification of a swarm, what can be updated of a container. Each is
 // read and put whole, and put back the same way; a put reads back what it
 // wrote, and says plainly what state it found.
 package documents
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/change/jsonedit"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/dtr"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
 	"github.com/docker-stig/docker-stig/cli-plugin/remedy/transaction"
 )
@@ -38,6 +38,10 @@ type Engine interface {
 type Places struct {
 	Engine Engine
 	UCP    *ucp.Client
+	DTR    *dtr.Client
+	// Talk tells a person what went otherwise than it should, and well all
+	// the same; nil: nobody listens.
+	Talk func(text string)
 }
 
 // Open finds a document by its target.
@@ -47,7 +51,11 @@ func (p Places) Open(target string) (Document, error) {
 	case target == change.UCPConfig && p.UCP == nil:
 		return nil, errors.New("no UCP was given: give --ucp-url, --ucp-username and --ucp-password-file, or the same in site.yaml")
 	case target == change.UCPConfig:
-		return ucpConfig{p.UCP}, nil
+		return ucpConfig{p.UCP, p.Talk}, nil
+	case target == change.DTRSettings && p.DTR == nil:
+		return nil, errors.New("no DTR was given: give --dtr-url, --dtr-username and --dtr-password-file, or the same in site.yaml")
+	case target == change.DTRSettings:
+		return dtrSettings{p.DTR, p.Talk}, nil
 	case p.Engine == nil:
 		return nil, errors.New("the engine cannot be asked: name it with --context or DOCKER_HOST")
 	case target == change.SwarmSpec:
@@ -69,10 +77,21 @@ func editJSON(doc []byte, settings []change.Setting) ([]byte, error) {
 	return doc, nil
 }
 
-// state says what a document turned out to be after a put that failed.
-func state(what string, now, before []byte, putErr error) error {
-	if bytes.Equal(now, before) {
-		return fmt.Errorf("%s kept its old configuration: %w", what, errors.Join(putErr, errors.New("nothing has changed")))
+// state says what a document turned out to be after a put that failed, or that
+// did not do what its answer says.
+func state(what string, kept bool, putErr error) error {
+	if putErr == nil {
+		putErr = fmt.Errorf("%s answered that all went well: look at its log", what)
 	}
-	return fmt.Errorf("%s holds something else than was put there: %w", what, errors.Join(putErr, errors.New("it is not what was meant")))
+	if kept {
+		return fmt.Errorf("%s kept its old configuration, so nothing has changed: %w", what, putErr)
+	}
+	return fmt.Errorf("%s holds something else than was put there, neither what it was nor what was meant: %w", what, putErr)
+}
+
+// despite tells of a put that was answered with an error and took effect.
+func despite(talk func(string), what string, putErr error) {
+	if putErr != nil && talk != nil {
+		talk(fmt.Sprintf("%s answered with an error, and holds what was meant all the same, read back whole: %v", what, putErr))
+	}
 }

@@ -107,19 +107,39 @@ func TestPutSaysWhatItFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = document.Put(t.Context(), before, after)
-	if err == nil || !strings.Contains(err.Error(), "kept its old configuration: no such limit") {
+	if err == nil || !strings.Contains(err.Error(), "kept its old configuration, so nothing has changed: no such limit") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestSwarmOfOthers: what somebody else has changed meanwhile is not
+// overwritten.
+func TestSwarmOfOthers(t *testing.T) {
+	t.Parallel()
+	e := &fakeEngine{}
+	document, err := Places{Engine: e}.Open(change.SwarmSpec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := document.Read(t.Context())
+	after, err := document.Edit(before, []change.Setting{{Pointer: "/EncryptionConfig/AutoLockManagers", Value: []byte("true")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.swarm.Spec.Name = "another"
+	if err := document.Put(t.Context(), before, after); err == nil || e.swarm.Spec.EncryptionConfig.AutoLockManagers {
+		t.Errorf("it is overwritten: %v, %+v", err, e.swarm.Spec)
 	}
 }
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
-	for target, want := range map[string]string{change.UCPConfig: "--ucp-url", change.SwarmSpec: "cannot be asked"} {
+	for target, want := range map[string]string{change.UCPConfig: "--ucp-url", change.DTRSettings: "--dtr-url", change.SwarmSpec: "cannot be asked"} {
 		if _, err := (Places{}).Open(target); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
-	if _, err := (Places{Engine: &fakeEngine{}}).Open(change.DTRSettings); err == nil {
-		t.Error("DTR's settings can be changed")
+	if _, err := (Places{Engine: &fakeEngine{}}).Open("nothing"); err == nil || !strings.Contains(err.Error(), "cannot be changed from here") {
+		t.Errorf("what nobody knows: %v", err)
 	}
 }

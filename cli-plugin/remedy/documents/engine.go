@@ -3,6 +3,7 @@ package documents
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/moby/moby/api/types/container"
@@ -39,6 +40,13 @@ func (d swarmSpec) Put(ctx context.Context, before, after []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading the swarm's specification: %w", err)
 	}
+	found, err := json.Marshal(got.Swarm.Spec)
+	if err != nil {
+		return err
+	}
+	if !d.Same(found, before) {
+		return errors.New("the swarm has got another specification meanwhile: run the fix again")
+	}
 	var spec swarm.Spec
 	if err := json.Unmarshal(after, &spec); err != nil {
 		return fmt.Errorf("the swarm's new specification: %w", err)
@@ -51,7 +59,7 @@ func (d swarmSpec) Put(ctx context.Context, before, after []byte) error {
 	if d.Same(now, after) {
 		return nil
 	}
-	return state("the swarm", now, before, putErr)
+	return state("the swarm", d.Same(now, before), putErr)
 }
 
 // limits are what can be updated of a container, and taken back.
@@ -129,5 +137,5 @@ func (d containerLimits) Put(ctx context.Context, before, after []byte) error {
 	if d.Same(now, after) {
 		return nil
 	}
-	return state("container "+d.id, now, before, putErr)
+	return state("container "+d.id, d.Same(now, before), putErr)
 }

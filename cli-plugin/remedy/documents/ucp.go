@@ -12,7 +12,10 @@ import (
 )
 
 // ucpConfig is ucp-config.toml, as UCP exports and imports it.
-type ucpConfig struct{ client *ucp.Client }
+type ucpConfig struct {
+	client *ucp.Client
+	talk   func(string)
+}
 
 // Read exports it.
 func (d ucpConfig) Read(ctx context.Context) ([]byte, error) { return d.client.ConfigTOML(ctx) }
@@ -23,28 +26,46 @@ func (ucpConfig) Same(a, b []byte) bool {
 	return err == nil && len(differs) == 0
 }
 
-// Edit splices the settings of content trust, and knows no others.
+// Edit sets keys in the document's bytes.
 func (ucpConfig) Edit(doc []byte, settings []change.Setting) ([]byte, error) {
-	var require bool
-	var from []string
+	var wanted []ucp.Setting
 	for _, s := range settings {
-		var err error
-		switch s.Pointer {
-		case change.RequireContentTrust:
-			err = json.Unmarshal(s.Value, &require)
-		case change.RequireSignatureFrom:
-			err = json.Unmarshal(s.Value, &from)
-		default:
-			err = errors.New("it cannot be set yet: set it in UCP")
-		}
+		value, err := tomlValue(s.Value)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Pointer, err)
 		}
+		wanted = append(wanted, ucp.Setting{Path: pathOf(s.Pointer), Value: value})
 	}
-	if !require {
-		return nil, errors.New("content trust is only ever turned on: please report this")
+	return ucp.Set(doc, wanted...)
+}
+
+// pathOf splits a pointer as RFC 6901, 4 says.
+func pathOf(pointer string) []string {
+	path := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	for i := range path {
+		path[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(path[i])
 	}
-	return ucp.SetTrust(doc, from)
+	return path
+}
+
+// tomlValue reads the value of a plan, which is JSON.
+func tomlValue(raw []byte) (any, error) {
+	var flag bool
+	var number int64
+	var text string
+	var list []string
+	switch {
+	case string(raw) == "null":
+	case json.Unmarshal(raw, &flag) == nil:
+		return flag, nil
+	case json.Unmarshal(raw, &number) == nil:
+		return number, nil
+	case json.Unmarshal(raw, &text) == nil:
+		return text, nil
+	case json.Unmarshal(raw, &list) == nil:
+		return list, nil
+	}
+	return nil, errors.New("want true or false, a whole number, a string or a list of strings: please report this")
 }
 
 // Put uploads it and reads it back whole, whatever UCP answered: only what it
@@ -60,9 +81,10 @@ func (d ucpConfig) Put(ctx context.Context, before, after []byte) error {
 	case err != nil:
 		return fmt.Errorf("uploaded, but what UCP holds now does not parse: %w", errors.Join(putErr, err))
 	case len(differs) == 0:
+		despite(d.talk, "UCP", putErr)
 		return nil
-	case string(now) == string(before):
-		return state("UCP", now, before, putErr)
+	case d.Same(now, before):
+		return state("UCP", true, putErr)
 	}
 	return fmt.Errorf("UCP holds something else than was uploaded, in %s: compare it with your own copy and put right what is missing: %w",
 		strings.Join(differs, ", "), errors.Join(putErr, errors.New("the configuration is not the one that was meant")))

@@ -14,7 +14,16 @@ import (
 	"github.com/docker-stig/docker-stig/tests/doubles"
 )
 
-func TestSetTrust(t *testing.T) {
+// trust are the two settings of content trust; from may be nil.
+func trust(from []string) []ucp.Setting {
+	settings := []ucp.Setting{{Path: []string{"trust_configuration", "require_content_trust"}, Value: true}}
+	if from == nil {
+		return settings
+	}
+	return append(settings, ucp.Setting{Path: []string{"trust_configuration", "require_signature_from"}, Value: from})
+}
+
+func TestSetTwo(t *testing.T) {
 	t.Parallel()
 	qa := []string{"acme/qa"}
 	tests := map[string]struct {
@@ -75,7 +84,7 @@ func TestSetTrust(t *testing.T) {
 		},
 		"inline, both missing": {
 			"trust_configuration = { other = 1 }\n", qa,
-			"trust_configuration = { require_content_trust = true, require_signature_from = [\"acme/qa\"], other = 1 }\n",
+			"trust_configuration = { require_signature_from = [\"acme/qa\"], require_content_trust = true, other = 1 }\n",
 		},
 		"inline, empty": {"trust_configuration = {}\n", nil, "trust_configuration = { require_content_trust = true}\n"},
 		"inline, one of two": {
@@ -88,7 +97,7 @@ func TestSetTrust(t *testing.T) {
 		},
 		"header behind its child": {
 			"[trust_configuration.child]\nrequire_content_trust = false\n[trust_configuration]\nb = 1\n", nil,
-			"[trust_configuration.child]\nrequire_content_trust = false\n[trust_configuration]\nrequire_content_trust = true\nb = 1\n",
+			"[trust_configuration.child]\nrequire_content_trust = false\n[trust_configuration]\nb = 1\nrequire_content_trust = true\n",
 		},
 		"quoted": {
 			"[\"trust_configuration\"]\n\"require_content_trust\" = false\n", nil,
@@ -125,14 +134,14 @@ func TestSetTrust(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := ucp.SetTrust([]byte(test.doc), test.from)
+			got, err := ucp.Set([]byte(test.doc), trust(test.from)...)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, string(got)); diff != "" {
 				t.Fatalf("(-want +got):\n%s", diff)
 			}
-			again, err := ucp.SetTrust(got, test.from)
+			again, err := ucp.Set(got, trust(test.from)...)
 			if err != nil || !bytes.Equal(again, got) {
 				t.Errorf("a second edit changes something: %v\n%s", err, again)
 			}
@@ -140,11 +149,11 @@ func TestSetTrust(t *testing.T) {
 	}
 }
 
-func TestSetTrustLeavesARightDocumentAlone(t *testing.T) {
+func TestSetLeavesARightDocumentAlone(t *testing.T) {
 	t.Parallel()
 	doc := []byte("[trust_configuration]\nrequire_content_trust = true\nrequire_signature_from = [ 'a', # first\n\"b\", ]\n")
 	for _, from := range [][]string{nil, {"a", "b"}} {
-		got, err := ucp.SetTrust(doc, from)
+		got, err := ucp.Set(doc, trust(from)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +163,7 @@ func TestSetTrustLeavesARightDocumentAlone(t *testing.T) {
 	}
 }
 
-func TestSetTrustErrors(t *testing.T) {
+func TestSetErrors(t *testing.T) {
 	t.Parallel()
 	const secret = doubles.CanarySecret
 	tests := map[string]struct {
@@ -172,7 +181,7 @@ func TestSetTrustErrors(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := ucp.SetTrust([]byte(test.doc), test.from)
+			got, err := ucp.Set([]byte(test.doc), trust(test.from)...)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error is %v, want %q in it", err, test.want)
 			}
@@ -186,19 +195,70 @@ func TestSetTrustErrors(t *testing.T) {
 	}
 }
 
-// FuzzSetTrust: whatever valid TOML comes in, the result says the same but for
-// the two values, and setting them again changes nothing.
-func FuzzSetTrust(f *testing.F) {
-	f.Add(doubles.DefaultConfig(false), "acme/qa")
-	f.Add([]byte("trust_configuration = {a=[1,{b='}'}],}"), "x\"\\\n")
-	f.Add([]byte("trust_configuration.require_content_trust = false\r\n[a]"), "")
-	f.Add([]byte("[trust_configuration]\nrequire_signature_from=[#]\n1979-05-27 07:32:00,]"), "é")
-	f.Add([]byte("\"trust_configuration\".x=nan\n[[a.b]]\n[a.b.c]"), "\u2028")
-	f.Fuzz(func(t *testing.T, doc []byte, team string) {
+// TestSet sets keys of every type in tables of every depth and shape.
+func TestSet(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		doc   string
+		path  string
+		value any
+		want  string
+	}{
+		"number":              {"[auth.sessions]\n  lifetime_minutes = 60 # min\n", "auth.sessions.lifetime_minutes", int64(10), "[auth.sessions]\n  lifetime_minutes = 10 # min\n"},
+		"number, to 0":        {"[auth.sessions]\nrenewal = 0x14\n", "auth.sessions.renewal", int64(0), "[auth.sessions]\nrenewal = 0\n"},
+		"text":                {"[audit]\nlevel = 'metadata'\n[z]\n", "audit.level", "request", "[audit]\nlevel = \"request\"\n[z]\n"},
+		"another type":        {"[a]\nb = \"10\"\n", "a.b", int64(10), "[a]\nb = 10\n"},
+		"no inner table":      {"[auth]\nbackend = 'ldap'\n", "auth.sessions.limit", int64(3), "[auth]\nbackend = 'ldap'\n\n[auth.sessions]\nlimit = 3\n"},
+		"neither table":       {"", "auth.sessions.limit", int64(3), "[auth.sessions]\nlimit = 3\n"},
+		"last of its table":   {"[a.b]\r\n  x = 1 # c\r\n\r\n  y = [\r\n]\r\n\r\n# z's\r\n[z]\r\n", "a.b.c", true, "[a.b]\r\n  x = 1 # c\r\n\r\n  y = [\r\n]\r\n  c = true\r\n\r\n# z's\r\n[z]\r\n"},
+		"dotted from outside": {"[auth]\nsessions.a = 1 # c\nb = 2\n", "auth.sessions.c", int64(3), "[auth]\nsessions.a = 1 # c\nsessions.c = 3\nb = 2\n"},
+		"dotted at the top":   {"auth.sessions.a = 1\nb = 2\n[z]\n", "auth.sessions.c", int64(3), "auth.sessions.a = 1\nauth.sessions.c = 3\nb = 2\n[z]\n"},
+		"dotted, there":       {"[auth]\nsessions.a = 1\n", "auth.sessions.a", int64(3), "[auth]\nsessions.a = 3\n"},
+		"dotted beside":       {"auth.backend = 'x'\n", "auth.sessions.c", int64(3), "auth.backend = 'x'\n\n[auth.sessions]\nc = 3\n"},
+		"inline in a table":   {"[auth]\nsessions = { a = 1 } # c\n", "auth.sessions.c", int64(3), "[auth]\nsessions = { c = 3, a = 1 } # c\n"},
+		"inline in inline":    {"auth = { x = 1, sessions = { a = 1 }, y = {c = 2} }\n", "auth.sessions.c", int64(3), "auth = { x = 1, sessions = { c = 3, a = 1 }, y = {c = 2} }\n"},
+		"inline around":       {"auth = { x = 1 }\n", "auth.sessions.c", int64(3), "auth = { sessions.c = 3, x = 1 }\n"},
+		"dotted in inline":    {"auth = { sessions.c = 1 }\n", "auth.sessions.c", int64(3), "auth = { sessions.c = 3 }\n"},
+		"an array beside":     {"[[auth.list]]\nc = 1\n[auth.list.sessions]\nc = 2\n[auth.sessions]\nc = 1\n", "auth.sessions.c", int64(3), "[[auth.list]]\nc = 1\n[auth.list.sessions]\nc = 2\n[auth.sessions]\nc = 3\n"},
+		"its own name inside": {"[a]\n[a.a]\nb = 1\n", "a.b", true, "[a]\nb = true\n[a.a]\nb = 1\n"},
+		"names in quotes":     {"", "a b.é.\"", "x", "[\"a b\".\"é\"]\n\"\\\"\" = \"x\"\n"},
+		"inline table away":   {"[a]\nb = {c = 1} # d\n", "a.b", true, "[a]\nb = true # d\n"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			setting := ucp.Setting{Path: strings.Split(test.path, "."), Value: test.value}
+			got, err := ucp.Set([]byte(test.doc), setting)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, string(got)); diff != "" {
+				t.Fatalf("(-want +got):\n%s", diff)
+			}
+			again, err := ucp.Set(got, setting)
+			if err != nil || &again[0] != &got[0] {
+				t.Errorf("a second edit changes something: %v\n%s", err, again)
+			}
+		})
+	}
+}
+
+// FuzzSet: whatever valid TOML comes in, the result says the same but for one
+// value, and setting it again changes nothing.
+func FuzzSet(f *testing.F) {
+	f.Add(doubles.DefaultConfig(false), "trust_configuration.require_signature_from", uint8(3), "acme/qa")
+	f.Add(doubles.DefaultConfig(true), "auth.sessions.per_user_limit", uint8(1), "")
+	f.Add([]byte("a = {b={c=1},d=[1,{b='}'}],}"), "a.b.d", uint8(2), "x\"\\\n")
+	f.Add([]byte("a.b.c = false\r\n[d]"), "a.b.e", uint8(0), "")
+	f.Add([]byte("[a]\nb=[#]\n1979-05-27 07:32:00,]"), "a.b", uint8(3), "é")
+	f.Add([]byte("\"a\".x=nan\n[[c.b]]\n[c.b.d]"), "a.\u2028", uint8(2), "\u2028")
+	f.Add([]byte("[[a.b]]\n[x]\na.c = 1"), "a.c", uint8(1), "")
+	f.Fuzz(func(t *testing.T, doc []byte, path string, kind uint8, text string) {
+		setting := ucp.Setting{Path: strings.Split(path, "."), Value: []any{true, int64(len(text)), text, []string{text}}[kind%4]}
 		original := bytes.Clone(doc)
 		var want map[string]any
 		valid := toml.Unmarshal(doc, &want) == nil
-		got, err := ucp.SetTrust(doc, []string{team})
+		got, err := ucp.Set(doc, setting)
 		if !bytes.Equal(doc, original) {
 			t.Fatal("the document given was written to")
 		}
@@ -206,7 +266,7 @@ func FuzzSetTrust(f *testing.F) {
 			if got != nil {
 				t.Fatal("an error came with a document")
 			}
-			if valid && settable(want) && utf8.ValidString(team) {
+			if valid && len(setting.Path) > 1 && settable(want, setting.Path) && utf8.ValidString(path) && utf8.ValidString(text) {
 				t.Fatalf("a valid document was refused: %v", err)
 			}
 			return
@@ -214,44 +274,60 @@ func FuzzSetTrust(f *testing.F) {
 		if !valid {
 			t.Fatal("no TOML was accepted")
 		}
-		if want == nil {
-			want = map[string]any{}
-		}
-		section, _ := want["trust_configuration"].(map[string]any)
-		if section == nil {
-			section = map[string]any{}
-		}
-		section["require_content_trust"] = true
-		section["require_signature_from"] = []any{team}
-		want["trust_configuration"] = section
 		var after map[string]any
 		if err := toml.Unmarshal(got, &after); err != nil {
 			t.Fatalf("the result is no TOML: %v", err)
 		}
-		if diff := cmp.Diff(want, after, cmp.Comparer(sameFloat)); diff != "" {
+		if diff := cmp.Diff(with(want, setting), after, cmp.Comparer(sameFloat)); diff != "" {
 			t.Fatalf("the result says something else (-want +got):\n%s", diff)
 		}
-		again, err := ucp.SetTrust(got, []string{team})
+		again, err := ucp.Set(got, setting)
 		if err != nil || !bytes.Equal(again, got) {
 			t.Fatalf("a second edit changes something: %v", err)
 		}
 	})
 }
 
-// settable reports whether there is a place for the two keys: no other thing
-// has the table's name, and neither key is written as a table, whose lines no
-// value can replace.
-func settable(doc map[string]any) bool {
-	value, exists := doc["trust_configuration"]
-	section, isTable := value.(map[string]any)
-	if exists && !isTable {
-		return false
+// with is a decoded document in which a setting is made.
+func with(doc map[string]any, s ucp.Setting) map[string]any {
+	if doc == nil {
+		doc = map[string]any{}
 	}
-	for _, key := range []string{"require_content_trust", "require_signature_from"} {
-		switch section[key].(type) {
-		case map[string]any, []any:
+	section := doc
+	for _, name := range s.Path[:len(s.Path)-1] {
+		inner, ok := section[name].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+			section[name] = inner
+		}
+		section = inner
+	}
+	value := s.Value
+	if list, ok := value.([]string); ok {
+		value = []any{list[0]}
+	}
+	section[s.Path[len(s.Path)-1]] = value
+	return doc
+}
+
+// settable reports whether there is a place for a key: only tables stand on the
+// way to it, and it is not written as a table itself, whose lines no value can
+// replace.
+func settable(doc map[string]any, path []string) bool {
+	for i, name := range path {
+		value, there := doc[name]
+		if !there {
+			return true
+		}
+		table, isTable := value.(map[string]any)
+		if i < len(path)-1 && !isTable {
 			return false
 		}
+		if i == len(path)-1 {
+			_, isList := value.([]any)
+			return !isTable && !isList
+		}
+		doc = table
 	}
 	return true
 }
