@@ -29,6 +29,7 @@ import (
 var vendorSigned = Rule{
 	IDs:   []stig.ID{stig.VendorSigned},
 	Check: checkVendorSigned,
+	Fix:   fixVendorSigned,
 	Steps: []Step{
 		{"the vendor's key is among those that the host trusts for packages", "judgePackage"},
 		{"the engine's package comes from the vendor's repository, or carries the vendor's signature", "packages.Installed"},

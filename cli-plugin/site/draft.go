@@ -48,6 +48,8 @@ func Draft(seen Seen) string {
 		"  host-name: "+or(seen.Host, "dkr01"), "  fqdn: dkr01.example.com", "  ip: 192.0.2.5", "  mac: 02:00:00:00:00:01",
 		"  technology-area: Other Review", "  marking: CUI", "  comment: WHAT IT IS FOR")
 	d.section("Package signing keys approved beside the vendors' (V-235788), full fingerprints.", "approved-keys: []")
+	d.section("What docker stig fix V-235788 sets up: the vendor's key file, and a mirror of its repository.", "vendor-key: /media/usb/docker.asc",
+		"vendor-repository: https://mirror.example.com/docker bookworm stable")
 	d.section("UCP and DTR images in use, by tag (V-235788).", "vendor-images: "+inline(seen.VendorImages))
 	d.section("PEM file of the authorities in which the certificates of UCP and DTR have to end.", "trusted-ca: /etc/docker-stig/trusted-ca.pem")
 	d.section("What containers may have. The lists name all that is allowed; [] allows nothing.", "containers:")

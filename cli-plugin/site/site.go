@@ -40,6 +40,11 @@ type Site struct {
 	// ApprovedKeys are full fingerprints of package signing keys that the
 	// organization approves beside the vendors' (CM-5(3), V-235788).
 	ApprovedKeys []string `yaml:"approved-keys"`
+	// VendorKey is a file with the public key of the engine's vendor, and
+	// VendorRepository where its packages are: a URL and, for apt, suite and
+	// components. docker stig fix sets them up (V-235788).
+	VendorKey        string `yaml:"vendor-key"`
+	VendorRepository string `yaml:"vendor-repository"`
 	// VendorImages are the UCP and DTR images in use, by tag (V-235788).
 	VendorImages []string `yaml:"vendor-images"`
 	// TrustedCA is a PEM file of the authorities whose certificates UCP and

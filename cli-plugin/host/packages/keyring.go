@@ -28,6 +28,11 @@ func (k keyring) holding(id uint64) openpgp.EntityList {
 	return found
 }
 
+// holds reports whether a primary key is among them.
+func (k keyring) holds(wanted Fingerprint) bool {
+	return slices.ContainsFunc(k.keys, func(e *openpgp.Entity) bool { return fingerprint(e.PrimaryKey) == wanted })
+}
+
 func (k *keyring) join(other keyring) {
 	k.keys = append(k.keys, other.keys...)
 	k.from = append(k.from, other.from...)

@@ -77,6 +77,11 @@ func (r root) isFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+func isFolder(full string) bool {
+	info, err := os.Stat(full)
+	return err == nil && info.IsDir()
+}
+
 // list gives the names in a directory for which keep is true, in order; a
 // directory that is not there has none.
 func (r root) list(dir string, keep func(string) bool) ([]string, error) {

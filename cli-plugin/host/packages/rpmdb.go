@@ -185,34 +185,52 @@ func decode64(text string) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 }
 
-// rpmKeyring is the keys that rpm was given: those imported into its database
-// or, since rpm 6, kept beside it, and those laid out for import. db is nil on
-// a host without a database.
+// rpmKeyring is the keys that rpm was given, and those laid out for import. db
+// is nil on a host without a database.
 func (j *judge) rpmKeyring(ctx context.Context, db *rpmDB) (keyring, error) {
 	var all keyring
-	var files []string
 	if db != nil {
-		armored, err := db.query(ctx, "-qa", "--qf", "%{DESCRIPTION}\n", "gpg-pubkey")
-		if err != nil {
+		var err error
+		if all, err = db.imported(ctx); err != nil {
 			return keyring{}, err
 		}
-		if bytes.Contains(armored, armorHeader) {
-			if all, err = newKeyring("the rpm database", armored); err != nil {
-				return keyring{}, err
-			}
-		}
-		if files, err = j.root.list(path.Join(db.dir, "pubkeys"), hasSuffix(".key")); err != nil {
-			return keyring{}, fmt.Errorf("reading rpm's keys: %w", err)
-		}
 	}
-	laidOut, err := j.root.list("/etc/pki/rpm-gpg", func(string) bool { return true })
+	laidOut, err := j.root.list(rpmKeyDir, func(string) bool { return true })
 	if err != nil {
 		return keyring{}, fmt.Errorf("reading rpm's keys: %w", err)
 	}
-	for _, name := range slices.Concat(files, laidOut) {
-		if ring, err := j.root.keyring(name); err == nil { // a stray file must not hide the others
-			all.join(ring)
+	all.joinFiles(j.root, laidOut)
+	return all, nil
+}
+
+// rpmKeyDir is where keys are laid out for import.
+const rpmKeyDir = "/etc/pki/rpm-gpg"
+
+// imported is the keys in the database or, since rpm 6, kept beside it.
+func (db rpmDB) imported(ctx context.Context) (keyring, error) {
+	armored, err := db.query(ctx, "-qa", "--qf", "%{DESCRIPTION}\n", "gpg-pubkey")
+	if err != nil {
+		return keyring{}, err
+	}
+	var all keyring
+	if bytes.Contains(armored, armorHeader) {
+		if all, err = newKeyring("the rpm database", armored); err != nil {
+			return keyring{}, err
 		}
 	}
+	files, err := db.root.list(path.Join(db.dir, "pubkeys"), hasSuffix(".key"))
+	if err != nil {
+		return keyring{}, fmt.Errorf("reading rpm's keys: %w", err)
+	}
+	all.joinFiles(db.root, files)
 	return all, nil
+}
+
+// joinFiles adds the keys of files. A stray one must not hide the others.
+func (k *keyring) joinFiles(r root, names []string) {
+	for _, name := range names {
+		if ring, err := r.keyring(name); err == nil {
+			k.join(ring)
+		}
+	}
 }

@@ -10,7 +10,10 @@ import (
 	"strings"
 )
 
-const maxSources = 1 << 20 // bytes of one sources file; people write them
+const (
+	maxSources = 1 << 20    // bytes of one sources file; people write them
+	deb822File = ".sources" // ending of a file in the deb822 format
+)
 
 // A source is one suite of one repository that apt was told to use.
 type source struct {
@@ -53,13 +56,32 @@ func isNo(value string) bool {
 
 // sources reads /etc/apt/sources.list and the files of sources.list.d.
 func (r root) sources() ([]source, error) {
+	files, err := r.sourcesFiles()
+	if err != nil {
+		return nil, err
+	}
+	var all []source
+	for _, f := range files {
+		all = append(all, f.sources...)
+	}
+	return all, nil
+}
+
+// A sourcesFile is one that people write sources into.
+type sourcesFile struct {
+	name    string
+	data    []byte
+	sources []source
+}
+
+func (r root) sourcesFiles() ([]sourcesFile, error) {
 	const dir = "/etc/apt/sources.list.d"
-	files, err := r.list(dir, hasSuffix(".list", ".sources"))
+	names, err := r.list(dir, hasSuffix(".list", deb822File))
 	if err != nil {
 		return nil, fmt.Errorf("reading apt sources: %w", err)
 	}
-	var all []source
-	for _, name := range append([]string{"/etc/apt/sources.list"}, files...) {
+	var all []sourcesFile
+	for _, name := range append([]string{"/etc/apt/sources.list"}, names...) {
 		data, err := r.read(name, maxSources)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -68,14 +90,14 @@ func (r root) sources() ([]source, error) {
 			return nil, fmt.Errorf("reading apt sources: %w", err)
 		}
 		parse := parseList
-		if strings.HasSuffix(name, ".sources") {
+		if strings.HasSuffix(name, deb822File) {
 			parse = parseSources
 		}
 		found, err := parse(name, data)
 		if err != nil {
 			return nil, fmt.Errorf("reading apt sources: %w; apt-get update shows the same fault", err)
 		}
-		all = append(all, found...)
+		all = append(all, sourcesFile{name, data, found})
 	}
 	return all, nil
 }
