@@ -6,46 +6,82 @@ import (
 
 	"github.com/hexops/gotextdiff"
 	"github.com/hexops/gotextdiff/myers"
-	"github.com/hexops/gotextdiff/span"
 )
 
-// Diff is a unified diff without context: the lines around a change may hold
-// a secret, and no output may.
-func Diff(name, was, is string, before, after []byte) string {
-	edits := myers.ComputeEdits(span.URIFromPath(name), string(before), string(after))
-	unified := gotextdiff.ToUnified(name+" ("+was+")", name+" ("+is+")", string(before), edits)
-	var b strings.Builder
-	fmt.Fprintf(&b, "--- %s\n+++ %s\n", unified.From, unified.To)
-	for _, hunk := range unified.Hunks {
-		writeHunk(&b, *hunk)
+// A Form is what the bytes of a file or a document are.
+type Form string
+
+// The forms. Text has lines, the others have members by name.
+const (
+	Text Form = "text"
+	JSON Form = "JSON"
+	TOML Form = "TOML"
+)
+
+// Diff shows what differs, and nothing else: what stands around it may hold a
+// secret, and no output may. It is a unified diff without context, or, where a
+// line of that would hold more than what differs, the members that do.
+func Diff(form Form, name, was, is string, before, after []byte) string {
+	head := fmt.Sprintf("--- %s (%s)\n+++ %[1]s (%[3]s)\n", name, was, is)
+	runs := runsOf(before, after)
+	if form == Text {
+		return head + lines(runs)
 	}
-	return b.String()
+	from, err := leavesOf(form, before)
+	if err != nil {
+		return head + "It differs, and cannot be read to say where.\n"
+	}
+	to, err := leavesOf(form, after)
+	if err != nil {
+		return head + "It differs, and cannot be read to say where.\n"
+	}
+	var removed, added []stretch
+	for _, r := range runs {
+		removed, added = append(removed, r.removed), append(added, r.added)
+	}
+	if form == TOML || from.besides(to).in(before, removed) || to.besides(from).in(after, added) {
+		return head + table(from, to)
+	}
+	return head + lines(runs)
 }
 
-// writeHunk writes each run of changed lines under a head of its own.
-func writeHunk(b *strings.Builder, hunk gotextdiff.Hunk) {
+// A run is a stretch of lines in the place of others.
+type run struct{ removed, added stretch }
+
+// A stretch is some lines of a file, the first of which is from.
+type stretch struct {
+	from  int // 1 is the first of the file
+	lines []string
+}
+
+// runsOf are the stretches of lines that differ.
+func runsOf(before, after []byte) []run {
+	edits := myers.ComputeEdits("", string(before), string(after))
+	var runs []run
+	for _, hunk := range gotextdiff.ToUnified("", "", string(before), edits).Hunks {
+		runs = append(runs, runsIn(*hunk)...)
+	}
+	return runs
+}
+
+func runsIn(hunk gotextdiff.Hunk) []run {
+	var runs []run
+	var now run
 	from, to := hunk.FromLine, hunk.ToLine
-	var removed, added []string
 	flush := func() {
-		if len(removed)+len(added) == 0 {
-			return
+		now.removed.from, now.added.from = from-len(now.removed.lines), to-len(now.added.lines)
+		if len(now.removed.lines)+len(now.added.lines) > 0 {
+			runs = append(runs, now)
 		}
-		fmt.Fprintf(b, "@@ -%d,%d +%d,%d @@\n", from-len(removed), len(removed), to-len(added), len(added))
-		for _, text := range removed {
-			b.WriteString("-" + strings.TrimRight(text, "\r\n") + "\n")
-		}
-		for _, text := range added {
-			b.WriteString("+" + strings.TrimRight(text, "\r\n") + "\n")
-		}
-		removed, added = nil, nil
+		now = run{}
 	}
 	for _, line := range hunk.Lines {
 		switch line.Kind {
 		case gotextdiff.Delete:
-			removed = append(removed, line.Content)
+			now.removed.lines = append(now.removed.lines, line.Content)
 			from++
 		case gotextdiff.Insert:
-			added = append(added, line.Content)
+			now.added.lines = append(now.added.lines, line.Content)
 			to++
 		case gotextdiff.Equal:
 			flush()
@@ -54,4 +90,20 @@ func writeHunk(b *strings.Builder, hunk gotextdiff.Hunk) {
 		}
 	}
 	flush()
+	return runs
+}
+
+// lines writes each run under a head of its own.
+func lines(runs []run) string {
+	var b strings.Builder
+	for _, r := range runs {
+		fmt.Fprintf(&b, "@@ -%d,%d +%d,%d @@\n", r.removed.from, len(r.removed.lines), r.added.from, len(r.added.lines))
+		for _, text := range r.removed.lines {
+			b.WriteString("-" + strings.TrimRight(text, "\r\n") + "\n")
+		}
+		for _, text := range r.added.lines {
+			b.WriteString("+" + strings.TrimRight(text, "\r\n") + "\n")
+		}
+	}
+	return b.String()
 }

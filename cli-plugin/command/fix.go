@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/cli/cli/command"
@@ -17,6 +17,7 @@ import (
 	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
 	"github.com/docker-stig/docker-stig/cli-plugin/remedy"
+	"github.com/docker-stig/docker-stig/cli-plugin/remedy/transaction"
 	"github.com/docker-stig/docker-stig/cli-plugin/report"
 	"github.com/docker-stig/docker-stig/cli-plugin/scan"
 	"github.com/docker-stig/docker-stig/shared/stig"
@@ -28,6 +29,8 @@ const exitRolledBack = 4
 type fixOptions struct {
 	host        hostOptions
 	transaction transactionOptions
+	signing     *fixSigner
+	vendor      vendorOptions
 	names       []string
 	yes         bool
 	irrevocable bool
@@ -38,7 +41,7 @@ type fixOptions struct {
 }
 
 func newFixCommand(dockerCLI command.Cli) *cobra.Command {
-	opts := fixOptions{format: tableFormat}
+	opts := fixOptions{format: tableFormat, signing: new(fixSigner)}
 	cmd := &cobra.Command{
 		Use:   "fix [OPTIONS] [RULE...]",
 		Short: "Bring an engine into line with the STIG",
@@ -53,6 +56,15 @@ with --allow-restart and then once, and whatever goes wrong has all of it rolled
 back: files, owners, modes and the engine. A fix that was cut off is rolled back
 by the next docker stig fix or undo. docker stig undo takes a fix back later.
 
+V-235846, named, signs tags of DTR as the --signer: what the registry's manifests
+hash to, under a list that a person says yes to. Keys, passphrases and new
+repositories are as with docker stig trust sign. With --yes nobody is asked: that
+takes --accept-irrevocable.
+
+V-235788 with --vendor-key writes the vendor's key, once its fingerprint is known
+or among the site's approved-keys, and the repository's entry that names it; the
+package itself is for a person to install.
+
 --out writes the plan and changes nothing; --plan carries it out, and refuses if
 what it was made from has changed.
 
@@ -63,6 +75,7 @@ could be rolled back.`,
 		Example: `  docker stig fix --dry-run
   sudo docker stig fix --allow-restart
   docker stig fix V-235847 --ucp-url https://ucp.example.com --ucp-username admin --ucp-password-file pw
+  docker stig fix V-235846 --signer qa --dtr-url https://dtr.example.com --dtr-username admin --dtr-password-file pw
   sudo docker stig fix --out plan.json; sudo docker stig fix --plan plan.json --yes`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.names = args
@@ -72,6 +85,8 @@ could be rolled back.`,
 	flags := cmd.Flags()
 	opts.host.addFlags(flags)
 	opts.transaction.addFlags(flags)
+	opts.signing.addFlags(flags)
+	opts.vendor.addFlags(flags)
 	flags.BoolVarP(&opts.yes, "yes", "y", false, "Change without asking")
 	flags.BoolVar(&opts.irrevocable, "accept-irrevocable", false, "Plan what cannot be taken back, too: it is done last")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "Show the plan and change nothing; exit 2 if it is not empty")
@@ -94,7 +109,11 @@ func runFix(ctx context.Context, dockerCLI command.Cli, opts fixOptions) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	opts.vendor.into(&h.Site)
+	if err := opts.signing.open(dockerCLI, opts, h); err != nil {
+		return err
+	}
+	ctx, stop := whileWanted(ctx)
 	defer stop()
 	opts.host.connect(ctx, dockerCLI, h)
 	t := opts.transaction.open(dockerCLI, h)
@@ -149,9 +168,13 @@ func (o *fixOptions) readPlan() (*remedy.Plan, error) {
 		switch {
 		case c.Disruption == change.Restart && !o.transaction.allowRestart:
 			return nil, errors.New("the plan restarts the engine, and nothing was changed: give --allow-restart")
+		case c.Publish != nil && !o.yes: // asked for as a list
 		case c.Irrevocable != "" && !o.irrevocable:
 			return nil, errors.New("the plan does what cannot be taken back, and nothing was changed: give --accept-irrevocable")
 		}
+	}
+	if tags := written.Signatures(); o.signing.signer == "" && len(tags) > 0 {
+		o.signing.signer = strings.Join(tags[0].Signers, ",")
 	}
 	for _, id := range written.Requirements {
 		o.names = append(o.names, string(id))
@@ -166,7 +189,8 @@ func (o fixOptions) planOptions(dockerCLI command.Cli, t *transactions, guide be
 	}
 	return remedy.Options{
 		Guide: guide, Requirements: requirements, Named: named, AllowRestart: o.transaction.allowRestart,
-		RestartWith: o.transaction.restartWith(), Irrevocable: o.irrevocable, Open: t.places.Open, Now: time.Now, Progress: progress(dockerCLI),
+		RestartWith: o.transaction.restartWith(), Irrevocable: o.irrevocable,
+		Publisher: o.signing, Asks: !o.yes, Open: t.places.Open, Now: time.Now, Progress: progress(dockerCLI),
 	}
 }
 
@@ -212,15 +236,41 @@ func (o fixOptions) apply(ctx context.Context, dockerCLI command.Cli, t *transac
 	again := planOptions
 	again.Progress = nil
 	j, after, err := plan.Apply(ctx, t.runner, func(ctx context.Context) (remedy.Plan, error) { return remedy.Make(ctx, anew(h), again) }, planOptions)
+	proof := o.signing.verified(ctx)
 	if err != nil {
-		return failed(err)
+		return errors.Join(failed(err), proof)
 	}
-	_, _ = fmt.Fprintf(dockerCLI.Err(), "Changed, read back and compared. docker stig undo %s takes it back.\n", j.ID)
+	_, _ = fmt.Fprintln(dockerCLI.Err(), told(plan, j))
 	checklist := after.Checklist()
 	if len(j.Done) > 0 {
-		checklist = scan.Run(ctx, anew(h), scan.Options{Benchmark: planOptions.Guide, Requirements: planOptions.Requirements, Now: time.Now})
+		fresh, err := o.afresh(dockerCLI, h)
+		if err != nil {
+			return err
+		}
+		checklist = scan.Run(ctx, fresh, scan.Options{Benchmark: planOptions.Guide, Requirements: planOptions.Requirements, Now: time.Now})
 	}
-	return o.finish(dockerCLI, checklist)
+	return worse(proof, o.finish(dockerCLI, checklist))
+}
+
+// told says what was done, and whether there is a way back.
+func told(plan remedy.Plan, j *transaction.Journal) string {
+	switch {
+	case slices.ContainsFunc(plan.Changes, func(c remedy.Planned) bool { return c.Irrevocable == "" }):
+		return fmt.Sprintf("Changed, read back and compared. docker stig undo %s takes it back.", j.ID)
+	case len(plan.Signatures()) > 0:
+		return "Signed and published, and read back from the trust server. docker stig trust revoke takes a tag off it."
+	}
+	return "Changed, and it cannot be taken back."
+}
+
+// afresh is anew, with a verifier that asks the trust servers once more.
+func (o fixOptions) afresh(dockerCLI command.Cli, h *host.Host) (*host.Host, error) {
+	fresh := anew(h)
+	verifier, err := o.host.policy.verifier(dockerCLI)
+	if err == nil && verifier != nil {
+		fresh.Trust = verifier.SignaturesOnly()
+	}
+	return fresh, err
 }
 
 // confirm asks a person, who cannot answer on a standard input that held the
@@ -232,11 +282,17 @@ func (o fixOptions) confirm(ctx context.Context, dockerCLI command.Cli, plan rem
 	if dockerCLI.In().IsTerminal() && (o.host.ucp.PasswordFile == "-" || o.host.dtr.PasswordFile == "-") {
 		return errors.New("standard input held the password, so nobody can be asked, and nothing was changed: put the password into a file, or give --yes")
 	}
-	if err := ask(ctx, dockerCLI, "Change it? [y/N] ", "y", "yes"); err != nil {
-		return err
+	signed := len(plan.Signatures())
+	if signed > 0 && !dockerCLI.In().IsTerminal() {
+		return errors.New("nobody is there to ask, and nothing was changed: --yes with --accept-irrevocable signs without asking")
+	}
+	if signed < len(plan.Changes) {
+		if err := ask(ctx, dockerCLI, "Change it? [y/N] ", "y", "yes"); err != nil {
+			return err
+		}
 	}
 	for _, c := range plan.Changes {
-		if c.Irrevocable == "" {
+		if c.Irrevocable == "" || c.Publish != nil {
 			continue
 		}
 		question := fmt.Sprintf("%s: %s. This cannot be taken back (%s). Do it? [yes/no] ", c.Subject(), c.Wish(), c.Irrevocable)
@@ -244,7 +300,7 @@ func (o fixOptions) confirm(ctx context.Context, dockerCLI command.Cli, plan rem
 			return err
 		}
 	}
-	return nil
+	return o.signing.agree(ctx, dockerCLI, plan)
 }
 
 // finish is the proof: the requirements as they stand now.

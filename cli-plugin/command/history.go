@@ -24,6 +24,7 @@ type event struct {
 	Changed []string          `json:"changed"`
 	Done    []string          `json:"done,omitempty"` // what cannot be taken back
 	Why     string            `json:"why,omitempty"`
+	Damaged string            `json:"damaged,omitempty"` // why it cannot be taken back
 }
 
 func newHistoryCommand(dockerCLI command.Cli) *cobra.Command {
@@ -50,15 +51,7 @@ func runHistory(dockerCLI command.Cli, store transaction.Store, as format) error
 	}
 	events := []event{}
 	for _, id := range ids {
-		j, err := store.Read(id)
-		if err != nil {
-			return err
-		}
-		e := event{ID: j.ID, Begun: j.Begun, Ended: j.Ended, Phase: j.Phase, Rules: j.Rules, Done: j.Done, Why: j.Why}
-		for _, step := range j.Steps {
-			e.Changed = append(e.Changed, step.Subject)
-		}
-		events = append(events, e)
+		events = append(events, eventOf(store, id))
 	}
 	if as == jsonFormat {
 		encoder := json.NewEncoder(dockerCLI.Out())
@@ -72,7 +65,34 @@ func runHistory(dockerCLI command.Cli, store transaction.Store, as format) error
 	table := tabwriter.NewWriter(dockerCLI.Out(), 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "ID\tSTATE\tRULES\tCHANGED")
 	for _, e := range events {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", e.ID, e.Phase, len(e.Rules), strings.Join(append(e.Changed, e.Done...), ", "))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", e.ID, e.state(), len(e.Rules), strings.Join(append(e.Changed, e.Done...), ", "))
 	}
 	return table.Flush()
+}
+
+// eventOf reads a transaction; one that cannot be read is an event, too.
+func eventOf(store transaction.Store, id string) event {
+	e := event{ID: id}
+	j, err := store.Head(id)
+	if j != nil {
+		e = event{ID: id, Begun: j.Begun, Ended: j.Ended, Phase: j.Phase, Rules: j.Rules, Done: j.Done, Why: j.Why}
+		for _, step := range j.Steps {
+			e.Changed = append(e.Changed, step.Subject)
+		}
+	}
+	if err == nil && j.MayBeTakenBack() {
+		_, err = store.Read(id)
+	}
+	if err != nil {
+		e.Damaged = err.Error()
+	}
+	return e
+}
+
+// state is the phase, with what a person has to see to.
+func (e event) state() string {
+	if e.Damaged == "" {
+		return string(e.Phase)
+	}
+	return strings.TrimSpace(string(e.Phase) + " (cannot be read: " + e.Damaged + ")")
 }

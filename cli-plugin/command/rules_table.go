@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/benchmark"
+	"github.com/docker-stig/docker-stig/cli-plugin/rules"
 )
 
 // pageWidth is how many columns our own texts take; DISA's keep their lines,
@@ -66,6 +67,7 @@ func writeRulePage(b *strings.Builder, r benchmark.Requirement) {
 	}
 	row("Component", r.Component)
 	row("Decided by", deciderTexts[r.Decided])
+	row("Fixed by", fixedBy(r))
 	row("Rule ID", r.RuleID)
 	row("Earlier IDs", strings.Join(r.OtherIDs, ", "))
 	row("Check, fix", r.CheckID+", "+r.FixID)
@@ -75,6 +77,18 @@ func writeRulePage(b *strings.Builder, r benchmark.Requirement) {
 		row("CIS "+version, strings.Join(r.CIS[version], ", "))
 	}
 	row("MKE STIG", r.MKE)
+}
+
+// fixedBy says what docker stig fix does about a requirement, "" if nothing.
+func fixedBy(r benchmark.Requirement) string {
+	rule, _ := rules.For(r.StigID)
+	switch {
+	case rule.Fix == nil:
+		return ""
+	case rule.Containers:
+		return "docker stig fix " + r.VulnID + " prints the corrected lines for each container"
+	}
+	return "docker stig fix " + r.VulnID + " --dry-run shows what it would change, and what not"
 }
 
 // hanging breaks a list below its own beginning.

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
@@ -61,7 +58,7 @@ func runUndo(ctx context.Context, dockerCLI command.Cli, opts undoOptions) error
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := whileWanted(ctx)
 	defer stop()
 	t := opts.transaction.open(dockerCLI, h)
 	before, err := t.runner.Store.Unfinished()
@@ -136,12 +133,12 @@ func (o undoOptions) find(store transaction.Store) (*transaction.Journal, error)
 		}
 	}
 	for _, id := range slices.Backward(ids) {
-		j, err := store.Read(id)
-		if err != nil {
+		j, err := store.Head(id)
+		switch {
+		case j == nil:
 			return nil, err
-		}
-		if j.Phase == transaction.Applied {
-			return j, nil
+		case j.Phase == transaction.Applied:
+			return store.Read(id)
 		}
 		if o.id != "" {
 			return nil, fmt.Errorf("transaction %s is %s: there is nothing to take back", id, j.Phase)
@@ -162,12 +159,13 @@ func (o undoOptions) show(ctx context.Context, dockerCLI command.Cli, t *transac
 	var b strings.Builder
 	for i, step := range j.Steps {
 		switch {
+		case step.Path == "" && !step.Begun: // it was so already
 		case slices.ContainsFunc(changed, func(d transaction.Difference) bool { return d.Index == i }):
 			fmt.Fprintf(&b, "%s was changed by others since, and stays as it is.\n", step.Subject)
 		case len(step.Back) > 0:
 			fmt.Fprintf(&b, "%s\n  runs %s\n", step.Subject, strings.Join(step.Back, " "))
 		case !step.Before.SameBytes(step.After):
-			b.WriteString(change.Diff(step.Subject, "now", "as it was", step.After.Bytes, step.Before.Bytes))
+			b.WriteString(change.Diff(step.Form(), step.Subject, "now", "as it was", step.After.Bytes, step.Before.Bytes))
 		default:
 			fmt.Fprintf(&b, "%s\n  owner and mode: %s becomes %s\n", step.Subject, step.After.Ownership(), step.Before.Ownership())
 		}

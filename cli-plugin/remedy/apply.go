@@ -7,27 +7,32 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/change/disk"
+	"github.com/docker-stig/docker-stig/cli-plugin/change/program"
 	"github.com/docker-stig/docker-stig/cli-plugin/remedy/transaction"
+	"github.com/docker-stig/docker-stig/cli-plugin/rules"
 	"github.com/docker-stig/docker-stig/shared/stig"
 )
 
 // Apply has the plan carried out, with the lock in hand. again makes the plan
 // anew, of a host without anything that was found out before: it shows whether
-// the changes have helped. The plan that Apply gives is the last of those.
+// the changes have helped. The plan that Apply gives is the last of those; it
+// is p where nothing is changed before what cannot be taken back.
 func (p Plan) Apply(ctx context.Context, r transaction.Runner, again func(context.Context) (Plan, error), o Options) (*transaction.Journal, Plan, error) {
 	j := &transaction.Journal{Rules: p.serves(), Steps: p.steps, Then: p.then(), Tell: p.tell, Sticky: p.sticky, Dockerd: p.dockerd}
-	var after Plan
+	after := p
 	check := func(ctx context.Context) (err error) {
 		if after, err = again(ctx); err != nil {
 			return fmt.Errorf("checking again: %w", err)
 		}
 		return p.helped(after)
+	}
+	if len(p.steps) == 0 && p.tell == change.None {
+		check = nil
 	}
 	err := r.Apply(ctx, j, check, p.last(o))
 	return j, after, err
@@ -38,12 +43,18 @@ func (p Plan) serves() []stig.ID {
 	for _, c := range p.Changes {
 		all = append(all, c.Serves...)
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return distinct(all)
+}
+
+func distinct(ids []stig.ID) []stig.ID {
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // helped wants none of the changes to be wanted any more, and no requirement
-// to be open that was not. One that needs a person besides stays open.
+// to be open that was not. One that needs a person besides stays open. What
+// somebody does with a container meanwhile is no fault of the changes; the
+// checklist afterwards tells of it.
 func (p Plan) helped(after Plan) error {
 	for _, c := range p.Changes {
 		if c.Irrevocable == "" && slices.ContainsFunc(after.Changes, func(other Planned) bool { return key(other.Change) == key(c.Change) }) {
@@ -51,7 +62,8 @@ func (p Plan) helped(after Plan) error {
 		}
 	}
 	for i, r := range after.checklist.Results {
-		if before := p.checklist.Results[i]; r.Status == stig.Open && before.Status != stig.Open {
+		rule, _ := rules.For(r.StigID)
+		if before := p.checklist.Results[i]; r.Status == stig.Open && before.Status != stig.Open && !rule.Containers {
 			return fmt.Errorf("%s (%s) was %s, and is open now: %s", r.VulnID, r.StigID, before.Status, r.Details)
 		}
 	}
@@ -62,20 +74,21 @@ func (p Plan) helped(after Plan) error {
 func (p Plan) last(o Options) []transaction.Last {
 	var all []transaction.Last
 	for _, c := range p.Changes {
-		if c.Irrevocable == "" {
+		if c.Irrevocable == "" || c.Publish != nil {
 			continue
 		}
 		all = append(all, transaction.Last{Title: c.Subject() + ": " + c.Wish(), Do: func(ctx context.Context) error {
 			switch {
 			case c.Program != nil:
 				return RunProgram(ctx, c.Program.Argv)
-			case c.Publish != nil:
-				return o.Publish(ctx, *c.Publish)
 			case c.Setting != nil:
 				return set(ctx, o, *c.Setting)
 			}
 			return errors.New("it cannot be done: please report this")
 		}})
+	}
+	if tags := p.Signatures(); len(tags) > 0 {
+		all = append(all, transaction.Last{Title: signing(tags), Do: func(ctx context.Context) error { return o.Publisher.Publish(ctx, tags) }})
 	}
 	return all
 }
@@ -99,9 +112,9 @@ func set(ctx context.Context, o Options, s change.Setting) error {
 
 // RunProgram runs what makes changed files count, or a step of a plan.
 func RunProgram(ctx context.Context, argv []string) error {
-	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput() //nolint:forbidigo,gosec // words of a rule
+	out, err := program.Run(ctx, argv...)
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out)
 	}
 	return nil
 }

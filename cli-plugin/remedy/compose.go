@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -28,14 +27,13 @@ type composer struct {
 }
 
 func (c *composer) compose(ctx context.Context) error {
+	signatures := c.signatures(ctx)
 	c.sieve(func(w change.Change) string {
 		switch {
 		case w.ByName != "" && !c.options.Named:
 			return w.ByName + ": name the rule to have it changed"
-		case w.Publish != nil && c.options.Publish == nil:
-			return "signatures are published by docker stig trust sign"
 		case w.Irrevocable != "" && !c.options.Irrevocable:
-			return "it cannot be taken back (" + w.Irrevocable + "): give --accept-irrevocable"
+			return forGood(w)
 		case w.Path() != "" && c.host.Programs == nil:
 			return "files are changed on the engine's own host alone: run it there"
 		}
@@ -56,7 +54,12 @@ func (c *composer) compose(ctx context.Context) error {
 	for c.steps(ctx) { // each round leaves something out
 	}
 	c.finish()
+	c.plan.Changes = append(c.plan.Changes, signatures...)
 	return c.stops(ctx)
+}
+
+func forGood(w change.Change) string {
+	return "it cannot be taken back (" + w.Irrevocable + "): give --accept-irrevocable"
 }
 
 // sieve leaves out the wishes that there is a reason for.
@@ -195,6 +198,14 @@ func place(w change.Change) (string, error) {
 	return "", nil
 }
 
+// placeOf is the place of the changes that a step makes.
+func placeOf(s transaction.Step) string {
+	return cmp.Or(s.Path, s.Target, strings.Join(s.Run, " "))
+}
+
+// stepOf reports whether a change is part of a step.
+func stepOf(c Planned, s transaction.Step) bool { return c.place != "" && c.place == placeOf(s) }
+
 // step makes one step of the changes of a place: nil if all is as it is
 // wanted.
 func (c *composer) step(ctx context.Context, place string, changes []change.Change) (*transaction.Step, error) {
@@ -319,13 +330,18 @@ func (c *composer) starts(config []byte, changes []change.Change) error {
 // finish fills in what the plan says of its changes.
 func (c *composer) finish() {
 	c.plan.tell = change.None
+	steps := map[string]transaction.Step{}
+	for _, s := range c.plan.steps {
+		steps[placeOf(s)] = s
+	}
 	for _, w := range c.wishes {
-		i := slices.IndexFunc(c.plan.steps, func(s transaction.Step) bool { return stepOf(w, s) })
+		at, err := place(w)
+		step, found := steps[at]
 		switch {
-		case i >= 0:
-			c.plan.Changes = append(c.plan.Changes, Planned{w, from(c.plan.steps[i])})
 		case w.Irrevocable != "", w.Engine != nil:
 			c.plan.Changes = append(c.plan.Changes, Planned{Change: w})
+		case err == nil && found:
+			c.plan.Changes = append(c.plan.Changes, Planned{w, from(step), at})
 		default:
 			continue // all is as it is wanted
 		}
@@ -363,7 +379,18 @@ func (c *composer) stops(ctx context.Context) error {
 			c.plan.Stops = append(c.plan.Stops, one.Title())
 		}
 	}
+	c.locked(ctx)
 	return nil
+}
+
+// locked tells of a swarm that a manager is no part of after a restart, until
+// a person has unlocked it.
+func (c *composer) locked(ctx context.Context) {
+	swarm, err := c.host.Swarm(ctx)
+	if err != nil || !swarm.Spec.EncryptionConfig.AutoLockManagers { // one that cannot tell is no part of it now
+		return
+	}
+	c.plan.Notes = append(c.plan.Notes, "this manager locks: after the restart it is a part of its swarm again once docker swarm unlock was given the key: have it at hand, docker swarm unlock-key prints it")
 }
 
 // then is what the files of the plan need, each once.
@@ -375,13 +402,4 @@ func (p Plan) then() []change.Then {
 		}
 	}
 	return all
-}
-
-// samePath reports whether a path leads to a real one.
-func samePath(path, wanted string) bool {
-	if path == "" {
-		return false
-	}
-	found, err := disk.Real(path)
-	return err == nil && filepath.Clean(found) == filepath.Clean(wanted)
 }

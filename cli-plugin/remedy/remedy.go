@@ -36,10 +36,10 @@ type Options struct {
 	RestartWith  []string
 	Irrevocable  bool // what cannot be taken back was agreed to
 	Open         func(target string) (documents.Document, error)
-	// Publish signs; nil: nothing can be signed here.
-	Publish  func(ctx context.Context, p change.Publish) error
-	Now      func() time.Time
-	Progress func(done, of int, r scan.Result)
+	Publisher    Publisher // nil: nothing can be signed here
+	Asks         bool      // a person is asked before anything is signed
+	Now          func() time.Time
+	Progress     func(done, of int, r scan.Result)
 }
 
 // A Plan is what fixing some requirements would change.
@@ -51,8 +51,9 @@ type Plan struct {
 	Changes        []Planned              `json:"changes"`
 	Contradictions []change.Contradiction `json:"contradictions"`
 	LeftOut        []LeftOut              `json:"leftOut"`
-	Manual         []Manual               `json:"manual"`  // what a person has to do
-	Unknown        []Manual               `json:"unknown"` // what could not be planned
+	Manual         []Manual               `json:"manual"`     // what a person has to do
+	Unknown        []Manual               `json:"unknown"`    // what could not be planned
+	Containers     []string               `json:"containers"` // lines for a shell, for each that a person has to see to
 	Notes          []string               `json:"notes"`
 	Stops          []string               `json:"stops"` // containers that a restart stops
 
@@ -60,8 +61,9 @@ type Plan struct {
 	steps     []transaction.Step
 	dockerd   *engine.Dockerd
 	tell      change.Disruption
-	sticky    bool // see transaction.Journal
-	live      bool // live-restore: a restart stops nothing
+	sticky    bool                    // see transaction.Journal
+	live      bool                    // live-restore: a restart stops nothing
+	corrected []benchmark.Requirement // whose containers a person has to see to
 }
 
 // A Planned change is one that will be made, with what it was made from.
@@ -70,6 +72,8 @@ type Planned struct {
 	// From is the SHA-256 of the file or document as it is, with its owner and
 	// mode; "" for what has neither.
 	From string `json:"from,omitempty"`
+
+	place string // of its step; "": it has none
 }
 
 // A LeftOut change is one that will not be made.
@@ -107,6 +111,7 @@ func Make(ctx context.Context, h *host.Host, o Options) (Plan, error) {
 		}
 		wishes = append(wishes, wanted...)
 	}
+	plan.correct(ctx, h)
 	return plan.compose(ctx, h, wishes, o)
 }
 
@@ -121,7 +126,7 @@ func begin(h *host.Host, o Options) Plan {
 	plan := Plan{
 		Version: planVersion, Engine: h.Address, Named: o.Named, tell: change.None,
 		Requirements: []stig.ID{}, Changes: []Planned{}, Contradictions: []change.Contradiction{}, LeftOut: []LeftOut{},
-		Manual: []Manual{}, Unknown: []Manual{}, Notes: []string{}, Stops: []string{},
+		Manual: []Manual{}, Unknown: []Manual{}, Containers: []string{}, Notes: []string{}, Stops: []string{},
 	}
 	for _, r := range o.Requirements {
 		plan.Requirements = append(plan.Requirements, r.StigID)
@@ -156,8 +161,11 @@ func (p *Plan) ask(ctx context.Context, h *host.Host, r scan.Result) ([]change.C
 	case rule.Fix == nil:
 		p.Unknown = append(p.Unknown, manual(r.Requirement, r.Details))
 		return nil, nil
+	case rule.Containers && r.Status == stig.Open:
+		p.corrected = append(p.corrected, r.Requirement)
+		return nil, nil
 	}
-	wanted, err := fix(ctx, h, rule)
+	wanted, err := fix(func() (change.Wanted, error) { return rule.Fix(ctx, h) })
 	if err != nil {
 		p.Unknown = append(p.Unknown, manual(r.Requirement, err.Error()))
 		return nil, nil //nolint:nilerr // one rule that cannot say what it wants does not keep others from it
@@ -168,22 +176,61 @@ func (p *Plan) ask(ctx context.Context, h *host.Host, r scan.Result) ([]change.C
 	for _, step := range wanted.Person {
 		p.Manual = append(p.Manual, manual(r.Requirement, step))
 	}
-	for _, note := range wanted.Notes {
-		if !slices.Contains(p.Notes, note) { // of a rule for two requirements
-			p.Notes = append(p.Notes, note)
-		}
+	if !p.Named && unasked(wanted.Changes) {
+		wanted.Notes = nil
 	}
+	p.note(wanted.Notes)
 	return wanted.Changes, nil
 }
 
-// fix survives a rule that fails.
-func fix(ctx context.Context, h *host.Host, rule rules.Rule) (wanted change.Wanted, err error) {
+// note keeps each note once: some rules are for two requirements.
+func (p *Plan) note(notes []string) {
+	for _, note := range notes {
+		if !slices.Contains(p.Notes, note) {
+			p.Notes = append(p.Notes, note)
+		}
+	}
+}
+
+// correct has the lines written for containers that rules find fault with: one
+// that several do is made anew once.
+func (p *Plan) correct(ctx context.Context, h *host.Host) {
+	if len(p.corrected) == 0 {
+		return
+	}
+	var ids []stig.ID
+	for _, r := range p.corrected {
+		ids = append(ids, r.StigID)
+	}
+	wanted, err := fix(func() (change.Wanted, error) { return rules.FixContainers(ctx, h, ids...) })
+	for _, r := range p.corrected {
+		if err != nil {
+			p.Unknown = append(p.Unknown, manual(r, err.Error()))
+			continue
+		}
+		p.Manual = append(p.Manual, manual(r, inContainers))
+	}
+	p.Containers = append(p.Containers, wanted.Person...)
+	p.note(wanted.Notes)
+}
+
+// inContainers stands for lines that several requirements share.
+const inContainers = "containers have to be changed, or made anew: the lines for each stand apart"
+
+// unasked reports whether changes are all left out where nobody names their
+// rule, so that there is nothing to note about them.
+func unasked(changes []change.Change) bool {
+	return len(changes) > 0 && !slices.ContainsFunc(changes, func(c change.Change) bool { return c.ByName == "" })
+}
+
+// fix survives rules that fail.
+func fix(ask func() (change.Wanted, error)) (wanted change.Wanted, err error) {
 	defer func() {
 		if broken := recover(); broken != nil {
 			err = fmt.Errorf("the fix failed: %v: please report this", broken)
 		}
 	}()
-	if wanted, err = rule.Fix(ctx, h); err != nil {
+	if wanted, err = ask(); err != nil {
 		return wanted, err
 	}
 	for _, c := range wanted.Changes {
@@ -197,9 +244,11 @@ func fix(ctx context.Context, h *host.Host, rule rules.Rule) (wanted change.Want
 // merge makes one of changes that are the same but for whom they serve.
 func merge(all []change.Change) []change.Change {
 	var merged []change.Change
+	places := map[string]int{}
 	for _, c := range all {
-		i := slices.IndexFunc(merged, func(other change.Change) bool { return key(other) == key(c) })
-		if i < 0 {
+		i, known := places[key(c)]
+		if !known {
+			places[key(c)] = len(merged)
 			merged = append(merged, c)
 			continue
 		}
@@ -221,94 +270,6 @@ func content(c change.Change) string {
 		return ""
 	}
 	return c.File.Content
-}
-
-// Show writes the plan for a person.
-func (p Plan) Show(w interface{ Write([]byte) (int, error) }) error {
-	var b strings.Builder
-	for _, step := range p.steps {
-		p.showStep(&b, step)
-	}
-	for _, c := range p.Changes {
-		if c.Irrevocable != "" {
-			fmt.Fprintf(&b, "%s: %s\n  serves %s, cannot be taken back: %s\n", c.Subject(), c.Wish(), names(c.Serves), c.Irrevocable)
-		}
-		if c.Engine != nil {
-			fmt.Fprintf(&b, "%s: %s\n  serves %s, disrupts: %s\n", c.Subject(), c.Wish(), names(c.Serves), c.Disruption)
-		}
-	}
-	p.showDisruption(&b)
-	for _, c := range p.Contradictions {
-		fmt.Fprintf(&b, "Contradiction (%s): %s. Nothing of it is changed.\n", names(c.Rules), c.What)
-	}
-	for _, l := range p.LeftOut {
-		fmt.Fprintf(&b, "Not changed (%s): %s: %s\n", names(l.Rules), l.What, l.Why)
-	}
-	for _, m := range p.Manual {
-		fmt.Fprintf(&b, "%s (%s) needs a person: %s\n", m.VulnID, m.StigID, m.Why)
-	}
-	if p.Named {
-		for _, m := range p.Unknown {
-			fmt.Fprintf(&b, "%s (%s) cannot be planned: %s\n", m.VulnID, m.StigID, m.Why)
-		}
-	} else if len(p.Unknown) > 0 {
-		fmt.Fprintf(&b, "%d requirements could not be found out: docker stig check says what to give.\n", len(p.Unknown))
-	}
-	for _, note := range p.Notes {
-		fmt.Fprintf(&b, "Note: %s\n", note)
-	}
-	if p.Empty() {
-		b.WriteString("There is nothing to change.\n")
-	}
-	_, err := w.Write([]byte(b.String()))
-	return err
-}
-
-func (p Plan) showStep(b *strings.Builder, step transaction.Step) {
-	disruption := change.None
-	for _, c := range p.Changes {
-		if stepOf(c.Change, step) {
-			disruption = change.Worst(disruption, c.Disruption)
-		}
-	}
-	fmt.Fprintf(b, "%s\n  serves %s, disrupts: %s\n", step.Subject, names(step.Serves), disruption)
-	if len(step.Run) > 0 {
-		fmt.Fprintf(b, "  runs %s\n", strings.Join(step.Run, " "))
-		return
-	}
-	if !step.Before.SameBytes(step.After) {
-		b.WriteString(change.Diff(step.Subject, "now", "planned", step.Before.Bytes, step.After.Bytes))
-	}
-	if step.Before.Exists && step.After.Exists && !step.Before.SameOwner(step.After) {
-		fmt.Fprintf(b, "  owner and mode: %s becomes %s\n", step.Before.Ownership(), step.After.Ownership())
-	}
-}
-
-// showDisruption names the containers before anything else is asked.
-func (p Plan) showDisruption(b *strings.Builder) {
-	switch {
-	case p.tell == change.Reload:
-		b.WriteString("The engine reads its configuration again. No container is touched.\n")
-	case p.tell == change.Restart && p.live:
-		fmt.Fprintf(b, "The engine is restarted once. Its %d running containers go on (live-restore).\n", len(p.Stops))
-	case p.tell == change.Restart && len(p.Stops) == 0:
-		b.WriteString("The engine is restarted once. No container runs.\n")
-	case p.tell == change.Restart:
-		fmt.Fprintf(b, "The engine is restarted once, and these containers stop: %s. Those with a restart policy come back.\n", strings.Join(p.Stops, ", "))
-	}
-}
-
-// stepOf reports whether a change is part of a step.
-func stepOf(c change.Change, step transaction.Step) bool {
-	switch {
-	case c.Irrevocable != "":
-		return false
-	case c.Program != nil:
-		return slices.Equal(step.Run, c.Program.Argv)
-	case c.Setting != nil:
-		return step.Target == c.Setting.Target
-	}
-	return step.Path != "" && slices.ContainsFunc(step.Serves, func(id stig.ID) bool { return slices.Contains(c.Serves, id) }) && samePath(c.Path(), step.Path)
 }
 
 func names(ids []stig.ID) string {

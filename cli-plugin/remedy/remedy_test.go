@@ -97,15 +97,14 @@ func TestComposeLeavesOut(t *testing.T) {
 	}
 	byName := mode(path, "0400", "A")
 	byName.ByName = "the site's own value"
-	forGood := change.Change{Serves: []stig.ID{"A"}, Disruption: change.None, Irrevocable: "it is published", Publish: &change.Publish{}}
+	forGood := change.Change{Serves: []stig.ID{"A"}, Disruption: change.None, Irrevocable: "it is done", Program: &change.Program{Argv: []string{"true"}}}
 	for name, test := range map[string]struct {
 		wish change.Change
 		o    Options
 		want string
 	}{
 		"by name alone":      {byName, Options{}, "the site's own value: name the rule"},
-		"for good":           {forGood, Options{Publish: func(context.Context, change.Publish) error { return nil }}, "give --accept-irrevocable"},
-		"nothing signs":      {forGood, Options{Irrevocable: true}, "docker stig trust sign"},
+		"for good":           {forGood, Options{Asks: true}, "give --accept-irrevocable"},
 		"two names":          {lines(path, "A", "y"), Options{}, "no regular file of one name"},
 		"a dangling link":    {mode(filepath.Join(dir, "dangling"), "0600", "A"), Options{}, "dangling link to nowhere"},
 		"it is not there":    {mode(filepath.Join(dir, "none"), "0600", "A"), Options{}, "not there"},

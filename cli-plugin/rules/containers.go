@@ -208,7 +208,7 @@ func (r containerRule) rule(steps []Step, readings ...string) Rule {
 	if r.fix != nil {
 		fix = r.fix(check)
 	}
-	return Rule{IDs: ids, Check: check, Steps: slices.Concat(which, steps), Readings: readings, Fix: fix}
+	return Rule{IDs: ids, Check: check, Steps: slices.Concat(which, steps), Readings: readings, Fix: fix, Containers: r.fix == nil}
 }
 
 // systemReading is that of every rule whose check filters docker ps.

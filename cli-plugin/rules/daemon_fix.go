@@ -34,6 +34,9 @@ func inConfig(ctx context.Context, h *host.Host, id stig.ID, option string, memb
 	if d.ConfigErr != nil {
 		return change.Wanted{}, fmt.Errorf("%s cannot be edited as it is: %w", d.ConfigFile, d.ConfigErr)
 	}
+	if refusal := d.Next.Refusal(); d.NextErr == nil && refusal != "" {
+		return change.Wanted{Person: []string{"the engine would not start again, so nothing of it is changed: " + refusal + ", and run docker stig fix again"}}, nil
+	}
 	if o.Flag != nil {
 		spec, _ := daemon.Lookup(option)
 		return change.Wanted{Person: []string{fmt.Sprintf(

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/change"
@@ -40,11 +41,34 @@ func (r fileRule) fix(ctx context.Context, h *host.Host) (change.Wanted, error) 
 		}
 		wanted.Changes = append(wanted.Changes, change.Change{Serves: []stig.ID{r.id}, Disruption: change.None, Owner: r.wish(p, file)})
 		if p.kind == fs.ModeSocket {
-			wanted.Notes = append(wanted.Notes, fmt.Sprintf("%s is made anew when the engine starts: so that it lasts, set SocketUser, SocketGroup and SocketMode in a drop-in of docker.socket", p.path))
+			if err := r.lasts(ctx, h, p, &wanted); err != nil {
+				return change.Wanted{}, err
+			}
 		}
 	}
 	return wanted, nil
 }
+
+// lasts keeps a socket so when it is made anew. That of systemd has owner and
+// mode from its unit; one that the engine makes is root's, of the engine's
+// option group, and 0660.
+func (r fileRule) lasts(ctx context.Context, h *host.Host, p place, wanted *change.Wanted) error {
+	hosts, err := h.Option(ctx, "hosts")
+	if err != nil || slices.ContainsFunc(hosts.Value, func(address string) bool { return strings.HasPrefix(address, "fd://") }) {
+		wanted.Notes = append(wanted.Notes, p.path+" is made anew when docker.socket starts: so that it lasts, set SocketUser, SocketGroup and SocketMode in a drop-in of docker.socket")
+		return nil //nolint:nilerr // an engine that cannot be found keeps nobody from giving its socket an owner
+	}
+	group, err := h.Option(ctx, "group")
+	if err != nil || r.owner == "" || group.Value.String() == socketGroup {
+		return err
+	}
+	more, err := inConfig(ctx, h, r.id, "group", member{"/group", socketGroup})
+	wanted.Changes, wanted.Person = append(wanted.Changes, more.Changes...), append(wanted.Person, more.Person...)
+	return err
+}
+
+// socketGroup is the group whose members may ask the engine.
+const socketGroup = "docker"
 
 // wish is what is wanted of a file that is there.
 func (r fileRule) wish(p place, file host.File) *change.Owner {

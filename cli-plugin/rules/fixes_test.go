@@ -3,6 +3,7 @@ package rules_test
 import (
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,12 @@ func TestFixes(t *testing.T) {
 			for line := range strings.Lines(machine["fixed"]) {
 				fixed(t, machine, stig.ID(strings.TrimSpace(line)))
 			}
+			for line := range strings.Lines(machine["wishes"]) {
+				id, says, _ := strings.Cut(strings.TrimSpace(line), " ")
+				if all := told(fixOf(t, machine, stig.ID(id))); !strings.Contains(all, says) {
+					t.Errorf("%s wants %s\nwant %q among it", id, all, says)
+				}
+			}
 			for line := range strings.Lines(machine["person"]) {
 				id, says, _ := strings.Cut(strings.TrimSpace(line), " ")
 				if wanted := fixOf(t, machine, stig.ID(id)); len(wanted.Changes) > 0 || !strings.Contains(strings.Join(wanted.Person, "\n"), says) {
@@ -32,6 +39,15 @@ func TestFixes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// told is all that a fix has to say.
+func told(wanted change.Wanted) string {
+	all := slices.Concat(wanted.Notes, wanted.Person)
+	for _, c := range wanted.Changes {
+		all = append(all, c.Wish())
+	}
+	return strings.Join(all, "\n")
 }
 
 func fixOf(t *testing.T, machine hosttest.Machine, id stig.ID) change.Wanted {

@@ -26,6 +26,7 @@ var registryTags = Rule{
 	IDs:     []stig.ID{stig.RegistryTags},
 	Applies: managed(host.DTR, hasDTR),
 	Check:   checkRegistryTags,
+	Fix:     fixRegistryTags,
 	Steps: []Step{
 		{"every repository of DTR is listed", "checkRegistryTags"},
 		{"inNotary is true for each tag of each repository", "judgeTag"},
@@ -109,7 +110,7 @@ func judgeTag(ctx context.Context, h *host.Host, repository dtr.Repository, tag 
 	}
 	switch {
 	case !tag.InNotary:
-		f.Status, f.Details = stig.Open, "nobody signed this tag (inNotary is false): sign it with docker trust sign, or delete it"
+		f.Status, f.Details = stig.Open, "nobody signed this tag (inNotary is false): docker stig fix V-235846 signs it, or delete it"
 		return f
 	case tag.HashMismatch:
 		f.Status, f.Details = stig.Open, "the tag holds other content than was signed (hashMismatch is true): sign what it holds now, or push the signed content again"

@@ -33,6 +33,9 @@ type Rule struct {
 	// passes. Nil: a person has to act, as the requirement's fix text in the
 	// benchmark says.
 	Fix func(ctx context.Context, h *host.Host) (change.Wanted, error)
+	// Containers says that what Fix wants are lines for each container: for
+	// several such rules FixContainers gives them at once.
+	Containers bool
 }
 
 // A Step is one of the guide's check, in our own words. Code names the function

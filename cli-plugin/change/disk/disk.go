@@ -12,13 +12,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -97,79 +93,16 @@ func Real(path string) (string, error) {
 	return filepath.Join(dir, filepath.Base(path)), err
 }
 
-// Look tells how the file at a path stands; a symbolic link is an error: see
-// Real.
+// Look tells how the file at a path stands; a symbolic link there or on the way
+// is ErrLink: see Real.
 func Look(path string) (State, error) {
-	var stat unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &stat)
+	at, err := hold(path, false)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return State{}, nil
 	}
 	if err != nil {
-		return State{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+		return State{}, err
 	}
-	kind := stat.Mode & unix.S_IFMT
-	if kind == unix.S_IFLNK {
-		return State{}, fmt.Errorf("%s is a symbolic link: name what it leads to", path)
-	}
-	s := State{
-		Exists: true, Folder: kind == unix.S_IFDIR, Special: kind != unix.S_IFDIR && kind != unix.S_IFREG,
-		UID: int(stat.Uid), GID: int(stat.Gid), Mode: uint32(stat.Mode &^ unix.S_IFMT),
-		Modified: time.Unix(stat.Mtime.Sec, int64(stat.Mtime.Nsec)).UTC(), Links: int(stat.Nlink),
-		Locked: stat.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0,
-	}
-	if !s.Regular() {
-		return s, nil
-	}
-	if s.Attrs, err = attrs(path); err != nil {
-		return s, err
-	}
-	if s.Bytes, err = read(path); err != nil {
-		return s, err
-	}
-	s.Sum = Sum(s.Bytes)
-	return s, nil
+	defer at.release()
+	return at.look()
 }
-
-// read waits for no pipe that has come in the file's place.
-func read(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	raw, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(raw) > maxFile {
-		err = fmt.Errorf("%s has more than %d MiB: is it the right file?", path, maxFile>>20)
-	}
-	return raw, err
-}
-
-// attrs are the extended attributes of a file. A file system without any has
-// none.
-func attrs(path string) (map[string][]byte, error) {
-	names := make([]byte, maxAttrs)
-	n, err := unix.Llistxattr(path, names)
-	if errors.Is(err, unix.ENOTSUP) || err == nil && n == 0 {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "listxattr", Path: path, Err: err}
-	}
-	found := map[string][]byte{}
-	value := make([]byte, maxAttrs)
-	for name := range strings.SplitSeq(strings.TrimRight(string(names[:n]), "\x00"), "\x00") {
-		n, err := unix.Lgetxattr(path, name, value)
-		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
-			continue // gone meanwhile, or of a module that has none here
-		}
-		if err != nil {
-			return nil, &fs.PathError{Op: "getxattr " + name, Path: path, Err: err}
-		}
-		found[name] = slices.Clone(value[:n])
-	}
-	return found, nil
-}
-
-// attrNames lists attributes in one order.
-func attrNames(attrs map[string][]byte) []string { return slices.Sorted(maps.Keys(attrs)) }

@@ -7,12 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A Writer changes files.
+// A Writer changes files. It holds on to a file's folder while it is at work,
+// and finds the file by its name in there.
 type Writer struct {
 	// Tag is in the names of files that are not yet in their place.
 	Tag string
@@ -21,78 +22,107 @@ type Writer struct {
 	Before func(step, path string) error
 }
 
-func (w Writer) before(step, path string) error {
-	if w.Before == nil {
-		return nil
+// do makes a step.
+func (w Writer) do(step, path string, act func() error) error {
+	var err error
+	if w.Before != nil {
+		err = w.Before(step, path)
 	}
-	if err := w.Before(step, path); err != nil {
+	if err == nil {
+		err = act()
+	}
+	if inner := new(fs.PathError); errors.As(err, &inner) {
+		err = inner.Err // it names a handle, or the same once more
+	}
+	if err != nil {
 		return &fs.PathError{Op: step, Path: path, Err: err}
 	}
 	return nil
 }
 
-// temporary is where a file is written before it takes its place.
-func (w Writer) temporary(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".stig-"+w.Tag)
-}
+// temporary is the name of a file before it takes its place.
+func (w Writer) temporary(name string) string { return "." + name + ".stig-" + w.Tag }
 
 // Put brings a file into a state: bytes, owner, mode and attributes at once,
 // or owner and mode alone where the bytes are right. Its folder is there.
 func (w Writer) Put(path string, s State) error {
-	now, err := Look(path)
+	folder, err := hold(filepath.Dir(path), true)
+	if absent(err) && !s.Exists {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.release()
+	if err := w.sweep(folder, filepath.Base(path)); err != nil {
+		return err
+	}
+	at, err := folder.below(filepath.Base(path), false)
+	switch {
+	case absent(err) && !s.Exists:
+		return nil
+	case absent(err) && s.Regular():
+		return w.replace(folder, filepath.Base(path), s)
+	case err != nil:
+		return err
+	}
+	defer at.release()
+	now, err := at.look()
 	switch {
 	case err != nil:
 		return err
-	case !s.Exists && !now.Exists:
-		return w.Sweep(path)
 	case !s.Exists:
-		return w.remove(path)
+		return w.remove(folder, filepath.Base(path))
 	case now.SameBytes(s) && now.SameOwner(s):
-		return w.Sweep(path)
+		return nil
 	case now.SameBytes(s):
-		return w.own(path, now, s)
-	case !s.Regular() || now.Exists && !now.Regular():
+		return w.own(folder, at, now, s)
+	case !s.Regular() || !now.Regular():
 		return fmt.Errorf("%s is not the kind of file that it was: put it right by hand", path)
 	}
-	return w.replace(path, s)
+	return w.replace(folder, filepath.Base(path), s)
 }
 
-// Sweep takes away what an earlier Put left that was cut off.
-func (w Writer) Sweep(path string) error {
-	if _, err := os.Lstat(w.temporary(path)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+// absent reports whether an error says that nothing is there.
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
+
+// sweep takes away what an earlier Put left that was cut off.
+func (w Writer) sweep(folder *handle, name string) error {
+	left, err := folder.below(w.temporary(name), false)
+	if absent(err) {
 		return nil
 	}
-	if err := w.before("remove", w.temporary(path)); err != nil {
+	if err != nil {
 		return err
 	}
-	return os.Remove(w.temporary(path))
+	left.release()
+	return w.do("remove", left.path, func() error { return unix.Unlinkat(folder.fd, w.temporary(name), 0) })
 }
 
 // replace writes a new file and renames it.
-func (w Writer) replace(path string, s State) error {
-	if err := w.Sweep(path); err != nil {
-		return err
-	}
-	temporary := w.temporary(path)
-	err := w.write(temporary, s)
+func (w Writer) replace(folder *handle, name string, s State) error {
+	temporary := w.temporary(name)
+	err := w.write(folder, temporary, s)
 	if err == nil {
-		err = w.before("rename", path)
-	}
-	if err == nil {
-		err = os.Rename(temporary, path)
+		err = w.do("rename", filepath.Join(folder.path, name), func() error {
+			return unix.Renameat(folder.fd, temporary, folder.fd, name)
+		})
 	}
 	if err != nil {
-		_ = os.Remove(temporary) // what cannot be taken away now is swept later
+		_ = unix.Unlinkat(folder.fd, temporary, 0) // what cannot be taken away now is swept later
 		return err
 	}
-	return w.syncFolder(filepath.Dir(path))
+	return w.sync(folder)
 }
 
-func (w Writer) write(path string, s State) error {
-	if err := w.before("create", path); err != nil {
+func (w Writer) write(folder *handle, name string, s State) error {
+	path := filepath.Join(folder.path, name)
+	var file *os.File
+	err := w.do("create", path, func() error {
+		fd, err := unix.Openat(folder.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		file = os.NewFile(uintptr(fd), path)
 		return err
-	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
+	})
 	if err != nil {
 		return err
 	}
@@ -103,38 +133,46 @@ func (w Writer) write(path string, s State) error {
 // fill gives a file all that it is to have, and has it on the disk.
 func (w Writer) fill(file *os.File, s State) error {
 	half := len(s.Bytes) / 2
-	steps := []struct {
+	for _, step := range []struct {
 		name string
-		do   func() error
+		act  func() error
 	}{
 		{"write", func() error { _, err := file.Write(s.Bytes[:half]); return err }}, // in two, so that tests see a half
 		{"write", func() error { _, err := file.Write(s.Bytes[half:]); return err }},
 		{"chown", func() error { return file.Chown(s.UID, s.GID) }},
-		{"chmod", func() error { return unix.Fchmod(int(file.Fd()), s.Mode) }}, // after chown, which takes bits away
 		{"attributes", func() error { return setAttrs(file, s.Attrs) }},
-		{"times", func() error { return setTime(file, s) }},
+		{"chmod", func() error { return unix.Fchmod(int(file.Fd()), s.Mode) }}, // last: an owner takes bits away, and an ACL is a mode, too
+		{"times", func() error { return setTime(file, s.Modified) }},
 		{"sync", file.Sync},
-	}
-	for _, step := range steps {
-		if err := w.before(step.name, file.Name()); err != nil {
+	} {
+		if err := w.do(step.name, file.Name(), step.act); err != nil {
 			return err
-		}
-		if err := step.do(); err != nil {
-			return &fs.PathError{Op: step.name, Path: file.Name(), Err: err}
 		}
 	}
 	return nil
 }
 
-// setAttrs leaves alone what the folder has given the file already.
+// accessACL says who may read a file beside its mode: acl(5). A folder may
+// give one to all that is made in it.
+const accessACL = "system.posix_acl_access"
+
+// setAttrs takes away the ACL that the folder has given the file, and leaves
+// alone what else it has from there: labels of security modules.
 func setAttrs(file *os.File, attrs map[string][]byte) error {
+	fd := int(file.Fd())
+	if _, wanted := attrs[accessACL]; !wanted {
+		err := unix.Fremovexattr(fd, accessACL)
+		if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
+			return fmt.Errorf("%s: %w", accessACL, err)
+		}
+	}
 	value := make([]byte, maxAttrs)
 	for _, name := range attrNames(attrs) {
-		n, err := unix.Fgetxattr(int(file.Fd()), name, value)
+		n, err := unix.Fgetxattr(fd, name, value)
 		if err == nil && bytes.Equal(value[:n], attrs[name]) {
 			continue
 		}
-		if err := unix.Fsetxattr(int(file.Fd()), name, attrs[name], 0); err != nil {
+		if err := unix.Fsetxattr(fd, name, attrs[name], 0); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -143,108 +181,70 @@ func setAttrs(file *os.File, attrs map[string][]byte) error {
 
 // setTime gives back the time of a file that is put back: the engine's
 // configuration counts as changed by it.
-func setTime(file *os.File, s State) error {
-	if s.Modified.IsZero() {
+func setTime(file *os.File, modified time.Time) error {
+	if modified.IsZero() {
 		return nil
 	}
-	return os.Chtimes(file.Name(), s.Modified, s.Modified)
+	return os.Chtimes((&handle{fd: int(file.Fd())}).self(), modified, modified)
 }
 
-// own changes owner and mode of what is there, be it a folder or a socket.
-// Whoever looks meanwhile finds no permission that neither state has.
-func (w Writer) own(path string, from, to State) error {
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: path, Err: err}
+// own changes owner and mode of what is held, be it a folder or a socket.
+// Whoever looks meanwhile finds no permission that neither state has. The mode
+// comes last, and has an ACL follow it: the bits of the group are its mask.
+func (w Writer) own(folder, at *handle, from, to State) error {
+	if from.Links > 1 && !from.Folder {
+		if err := folder.guarded(at.path, from.Links); err != nil {
+			return err
+		}
 	}
-	defer unix.Close(fd)
-	handle := fmt.Sprintf("/proc/self/fd/%d", fd) // the file itself, whatever is renamed meanwhile
 	steps := []struct {
 		name string
-		do   func() error
+		act  func() error
 	}{
-		{"chmod", func() error { return unix.Chmod(handle, from.Mode&to.Mode) }},
-		{"chown", func() error { return unix.Chown(handle, to.UID, to.GID) }},
-		{"chmod", func() error { return unix.Chmod(handle, to.Mode) }},
+		{"chmod", func() error { return unix.Chmod(at.self(), from.Mode&to.Mode) }},
+		{"chown", func() error { return unix.Chown(at.self(), to.UID, to.GID) }},
+		{"chmod", func() error { return unix.Chmod(at.self(), to.Mode) }},
 	}
 	if from.UID == to.UID && from.GID == to.GID {
 		steps = steps[2:]
 	}
 	for _, step := range steps {
-		if err := w.before(step.name, path); err != nil {
+		if err := w.do(step.name, at.path, step.act); err != nil {
 			return err
-		}
-		if err := step.do(); err != nil {
-			return &fs.PathError{Op: step.name, Path: path, Err: err}
 		}
 	}
 	return nil
 }
 
-func (w Writer) remove(path string) error {
-	if err := w.Sweep(path); err != nil {
-		return err
-	}
-	if err := w.before("remove", path); err != nil {
-		return err
-	}
-	if err := os.Remove(path); err != nil {
-		return err
-	}
-	return w.syncFolder(filepath.Dir(path))
-}
-
-// MissingFolders are those that a path needs and that are not there, the
-// outermost first.
-func MissingFolders(path string) []string {
-	var missing []string
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(dir); err == nil || dir == filepath.Dir(dir) {
-			slices.Reverse(missing)
-			return missing
-		}
-		missing = append(missing, dir)
-	}
-}
-
-// MakeFolder makes one folder, unless it is there.
-func (w Writer) MakeFolder(path string, mode fs.FileMode) error {
-	if info, err := os.Lstat(path); err == nil && info.IsDir() {
-		return nil
-	}
-	if err := w.before("mkdir", path); err != nil {
-		return err
-	}
-	if err := os.Mkdir(path, mode); err != nil {
-		return err
-	}
-	return w.syncFolder(filepath.Dir(path))
-}
-
-// RemoveFolder takes an empty folder away. One that others have put something
-// into stays.
-func (w Writer) RemoveFolder(path string) error {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err := w.before("rmdir", path); err != nil {
-		return err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return w.syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes what a folder lists outlive a power cut.
-func (w Writer) syncFolder(path string) error {
-	if err := w.before("sync folder", path); err != nil {
-		return err
-	}
-	dir, err := os.Open(path)
+// guarded wants nobody but root and the user to be able to put names into a
+// folder. Whoever can gives a file of somebody else's one in there, and a rule
+// that means the name would open or close that file.
+func (h *handle) guarded(path string, links int) error {
+	folder, err := h.look()
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	return dir.Sync()
+	if folder.Mode&0o022 == 0 && (folder.UID == 0 || folder.UID == os.Geteuid()) {
+		return nil
+	}
+	return fmt.Errorf("%s is one of %d names of a file (hard links), in a folder that not only root may write (%s, %s): its owner and mode stay as they are; see whose file it is, and take the name away or close the folder",
+		path, links, h.path, folder.Ownership())
+}
+
+func (w Writer) remove(folder *handle, name string) error {
+	err := w.do("remove", filepath.Join(folder.path, name), func() error { return unix.Unlinkat(folder.fd, name, 0) })
+	if err != nil {
+		return err
+	}
+	return w.sync(folder)
+}
+
+// Touch has a file count as changed now.
+func (w Writer) Touch(path string, now time.Time) error {
+	at, err := hold(path, false)
+	if err != nil {
+		return err
+	}
+	defer at.release()
+	return w.do("times", path, func() error { return os.Chtimes(at.self(), now, now) })
 }

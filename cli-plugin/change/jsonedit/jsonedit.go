@@ -27,86 +27,80 @@ const maxDocument = 4 << 20 // bytes
 // they are missing; a doc of white space alone is begun. A value that means the
 // same already is left as it is.
 func Set(doc []byte, pointer string, value []byte) ([]byte, error) {
-	keys, err := split(pointer)
-	if err != nil {
-		return nil, err
-	}
 	if !json.Valid(value) {
 		return nil, fmt.Errorf("the value for %s is no JSON", pointer)
 	}
-	if len(bytes.TrimSpace(doc)) == 0 {
-		return []byte("{\n  " + member(keys, value) + "\n}\n"), nil
-	}
-	at, err := plain(doc)
-	if err != nil {
+	found, err := look(doc, pointer)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	for i, key := range keys {
-		object, err := objectOf(at, keys[:i])
-		if err != nil {
-			return nil, err
-		}
-		n := Find(object, key)
-		if n < 0 {
-			return Insert(doc, at, member(keys[i:], value))
-		}
-		at = object.Members[n].Value
-	}
-	if Same(doc[at.StartOffset:at.EndOffset], value) {
+	case found.nothing:
+		return []byte("{\n  " + member(found.missing, value) + "\n}\n"), nil
+	case len(found.missing) > 0:
+		return Insert(doc, found.value, member(found.missing, value))
+	case Same(found.bytes(doc), value):
 		return doc, nil
 	}
-	return Splice(doc, at.StartOffset, at.EndOffset, string(value)), nil
+	return Splice(doc, found.value.StartOffset, found.value.EndOffset, string(value)), nil
 }
 
 // Remove is doc without the member at a pointer.
 func Remove(doc []byte, pointer string) ([]byte, error) {
-	keys, err := split(pointer)
-	if err != nil || len(bytes.TrimSpace(doc)) == 0 {
-		return doc, err
-	}
-	at, err := plain(doc)
+	found, err := look(doc, pointer)
 	if err != nil {
 		return nil, err
 	}
-	for i, key := range keys {
-		object, err := objectOf(at, keys[:i])
-		if err != nil {
-			return nil, err
-		}
-		n := Find(object, key)
-		if n < 0 {
-			return doc, nil
-		}
-		if i == len(keys)-1 {
-			return RemoveMember(doc, object, n), nil
-		}
-		at = object.Members[n].Value
+	if len(found.missing) > 0 {
+		return doc, nil
 	}
-	return doc, nil
+	return RemoveMember(doc, found.object, found.member), nil
 }
 
 // Get is the value at a pointer, nil if there is none.
 func Get(doc []byte, pointer string) ([]byte, error) {
-	keys, err := split(pointer)
-	if err != nil || len(bytes.TrimSpace(doc)) == 0 {
+	found, err := look(doc, pointer)
+	if err != nil || len(found.missing) > 0 {
 		return nil, err
 	}
-	at, err := plain(doc)
+	return found.bytes(doc), nil
+}
+
+// A place is where a pointer leads: to a value, which is a member of an object,
+// or to the last value on the way, with the keys that are missing from there.
+type place struct {
+	value   hujson.Value
+	object  *hujson.Object
+	member  int
+	missing []string
+	nothing bool // doc is white space alone
+}
+
+func (p place) bytes(doc []byte) []byte { return doc[p.value.StartOffset:p.value.EndOffset] }
+
+// look follows a pointer.
+func look(doc []byte, pointer string) (place, error) {
+	keys, err := split(pointer)
 	if err != nil {
-		return nil, err
+		return place{}, err
+	}
+	if len(bytes.TrimSpace(doc)) == 0 {
+		return place{missing: keys, nothing: true}, nil
+	}
+	var p place
+	if p.value, err = plain(doc); err != nil {
+		return place{}, err
 	}
 	for i, key := range keys {
-		object, err := objectOf(at, keys[:i])
-		if err != nil {
-			return nil, err
+		if p.object, err = objectOf(p.value, keys[:i]); err != nil {
+			return place{}, err
 		}
-		n := Find(object, key)
-		if n < 0 {
-			return nil, nil
+		if p.member = Find(p.object, key); p.member < 0 {
+			p.missing = keys[i:]
+			return p, nil
 		}
-		at = object.Members[n].Value
+		p.value = p.object.Members[p.member].Value
 	}
-	return doc[at.StartOffset:at.EndOffset], nil
+	return p, nil
 }
 
 // Same reports whether two values mean the same. Numbers have to be written

@@ -6,9 +6,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
+
+	"github.com/docker-stig/docker-stig/cli-plugin/change/program"
 )
 
 // A Manager is the systemd that runs this machine.
@@ -23,12 +24,11 @@ func Running() *Manager {
 }
 
 func (m *Manager) run(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, m.Program, append([]string{"--no-ask-password"}, args...)...) //nolint:forbidigo,gosec // the one program of this package; its arguments are constants and names of units
-	out, err := cmd.CombinedOutput()
+	out, err := program.Run(ctx, append([]string{m.Program, "--no-ask-password"}, args...)...)
 	if err != nil {
-		return "", fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, out)
 	}
-	return string(out), nil
+	return out, nil
 }
 
 // Do tells units something: reload, restart, stop, start, "enable --now".
@@ -43,5 +43,5 @@ func (m *Manager) MainPID(ctx context.Context, unit string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(strings.TrimSpace(out))
+	return strconv.Atoi(out)
 }

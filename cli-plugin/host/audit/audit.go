@@ -18,6 +18,7 @@ import (
 // A Status is what `auditctl -s` says of the kernel's audit system.
 type Status struct {
 	Enabled bool // it records; a locked one, too
+	Locked  bool // its rules cannot be changed until the host starts again
 	Daemon  int  // process ID of auditd, 0 if none runs
 }
 
@@ -35,5 +36,5 @@ func ParseStatus(raw []byte) (Status, error) {
 	if err != nil || values["enabled"] == "" {
 		return Status{}, fmt.Errorf("auditctl -s says neither whether it is enabled nor who listens: %.100q", raw)
 	}
-	return Status{Enabled: values["enabled"] != "0", Daemon: pid}, nil
+	return Status{Enabled: values["enabled"] != "0", Locked: values["enabled"] == "2", Daemon: pid}, nil
 }

@@ -14,10 +14,10 @@ func TestParseStatus(t *testing.T) {
 		want Status
 		bad  bool
 	}{
-		"audit 3":   {said: "enabled 1\nfailure 1\npid 1201\nrate_limit 0\nbacklog_limit 8192\nloginuid_immutable 0 unlocked\n", want: Status{true, 1201}},
-		"locked":    {said: "enabled 2\nfailure 1\npid 7\n", want: Status{true, 7}},
+		"audit 3":   {said: "enabled 1\nfailure 1\npid 1201\nrate_limit 0\nbacklog_limit 8192\nloginuid_immutable 0 unlocked\n", want: Status{Enabled: true, Daemon: 1201}},
+		"locked":    {said: "enabled 2\nfailure 1\npid 7\n", want: Status{Enabled: true, Locked: true, Daemon: 7}},
 		"off":       {said: "enabled 0\nfailure 1\npid 0\n"},
-		"audit 2.2": {said: "AUDIT_STATUS: enabled=1 flag=1 pid=880 rate_limit=0\n", want: Status{true, 880}},
+		"audit 2.2": {said: "AUDIT_STATUS: enabled=1 flag=1 pid=880 rate_limit=0\n", want: Status{Enabled: true, Daemon: 880}},
 		"nothing":   {bad: true},
 		"no pid":    {said: "enabled 1\npid many\n", bad: true},
 	} {

@@ -3,8 +3,10 @@ package process
 import (
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestBehind(t *testing.T) {
@@ -37,4 +39,32 @@ func TestRuns(t *testing.T) {
 	if Runs(-1, own) {
 		t.Error("a process that is not there runs")
 	}
+}
+
+// TestStarted is about a process that starts in between two times.
+func TestStarted(t *testing.T) {
+	t.Parallel()
+	before := time.Now()
+	cmd := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	started, err := Started(cmd.Process.Pid, time.Now())
+	if after := time.Now(); err != nil || started.Before(before.Add(-2*clockTick)) || started.After(after) {
+		t.Errorf("it started between %v and %v, and says %v, %v", before, after, started, err)
+	}
+	if _, err := Started(0, time.Now()); err == nil {
+		t.Error("no process has started")
+	}
+}
+
+func FuzzSinceBoot(f *testing.F) {
+	f.Add("7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123 0")
+	f.Add("7 (x")
+	f.Fuzz(func(t *testing.T, line string) {
+		if since, err := SinceBoot(line); err == nil && (since < 0 || since%clockTick != 0) {
+			t.Errorf("%q: %v", line, since)
+		}
+	})
 }

@@ -3,9 +3,11 @@ package documents
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
@@ -19,9 +21,13 @@ type fakeEngine struct {
 	host    container.HostConfig
 	swarm   swarm.Swarm
 	refuses error
+	gone    bool
 }
 
 func (e *fakeEngine) ContainerInspect(context.Context, string, client.ContainerInspectOptions) (client.ContainerInspectResult, error) {
+	if e.gone {
+		return client.ContainerInspectResult{}, cerrdefs.ErrNotFound
+	}
 	host := e.host
 	return client.ContainerInspectResult{Container: container.InspectResponse{HostConfig: &host}}, nil
 }
@@ -129,6 +135,17 @@ func TestSwarmOfOthers(t *testing.T) {
 	e.swarm.Spec.Name = "another"
 	if err := document.Put(t.Context(), before, after); err == nil || e.swarm.Spec.EncryptionConfig.AutoLockManagers {
 		t.Errorf("it is overwritten: %v, %+v", err, e.swarm.Spec)
+	}
+}
+
+func TestContainerIsGone(t *testing.T) {
+	t.Parallel()
+	document, err := Places{Engine: &fakeEngine{gone: true}}.Open(change.Container + "abc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := document.Read(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
@@ -80,6 +82,9 @@ type containerLimits struct {
 // Read inspects the container.
 func (d containerLimits) Read(ctx context.Context) ([]byte, error) {
 	got, err := d.engine.ContainerInspect(ctx, d.id, client.ContainerInspectOptions{})
+	if cerrdefs.IsNotFound(err) {
+		err = fs.ErrNotExist // as a Document says it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("inspecting container %s: %w", d.id, err)
 	}

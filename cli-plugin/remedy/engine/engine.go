@@ -11,12 +11,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os/exec"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/docker-stig/docker-stig/cli-plugin/change/program"
 	"github.com/docker-stig/docker-stig/cli-plugin/change/systemd"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/daemon"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/process"
@@ -38,6 +40,9 @@ const (
 	// steadyFor is how long an engine has to stay up to count as up; one that
 	// cannot start what it was told ends sooner.
 	steadyFor = 2 * time.Second
+	// goneFor is how long nobody may have started an engine again that had come
+	// up and ended; systemd waits 2 s before it does.
+	goneFor   = 20 * time.Second
 	lookEvery = 100 * time.Millisecond
 )
 
@@ -80,19 +85,21 @@ func (d *Dockerd) Flags() daemon.Flags {
 }
 
 // Validate has dockerd itself judge a daemon.json, in a file that is not yet
-// in its place, beside the flags that the engine runs with. An engine before
-// 23.0 cannot: nil.
+// in its place, beside the flags that the engine runs with; "": the file that
+// it has. An engine before 23.0 cannot: nil.
 func (d *Dockerd) Validate(ctx context.Context, config string) error {
 	if d.API < validateSince || len(d.Args) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, validateWithin)
 	defer cancel()
-	program := strings.TrimSuffix(d.Program, " (deleted)")
-	args := append(without(d.Args[1:], "config-file"), "--config-file="+config, "--validate")
-	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput() //nolint:forbidigo,gosec // the very program and flags that the engine runs with
-	if err != nil {
-		return fmt.Errorf("dockerd --validate refuses the new daemon.json: %s (%w)", strings.TrimSpace(string(out)), err)
+	args, which := d.Args[1:], "its"
+	if config != "" {
+		args, which = append(without(args, "config-file"), "--config-file="+config), "the new"
+	}
+	argv := slices.Concat([]string{strings.TrimSuffix(d.Program, " (deleted)")}, args, []string{"--validate"})
+	if out, err := program.Run(ctx, argv...); err != nil {
+		return fmt.Errorf("dockerd --validate refuses %s daemon.json: %s (%w)", which, out, err)
 	}
 	return nil
 }
@@ -143,17 +150,39 @@ func (d *Dockerd) hangup(ctx context.Context) error {
 	if d.Unit != "" && d.Init != nil {
 		return d.Init.Do(ctx, "reload", d.Unit)
 	}
-	pid := d.PID
-	if peer, err := process.Behind(ctx, d.Socket); err == nil && process.Runs(peer, d.Program) {
-		pid = peer
-	}
-	if !process.Runs(pid, d.Program) {
+	pid := d.process(ctx)
+	if pid == 0 {
 		return errors.New("the engine does not run any more: start it")
 	}
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		return fmt.Errorf("sending SIGHUP to the engine, process %d: %w", pid, err)
 	}
 	return nil
+}
+
+// process is that of the engine, 0 if it does not run.
+func (d *Dockerd) process(ctx context.Context) int {
+	if d.Unit != "" && d.Init != nil {
+		if pid, err := d.Init.MainPID(ctx, d.Unit); err == nil {
+			return pid
+		}
+	}
+	if peer, err := process.Behind(ctx, d.Socket); err == nil && process.Runs(peer, d.Program) {
+		return peer
+	}
+	if process.Runs(d.PID, d.Program) {
+		return d.PID
+	}
+	return 0
+}
+
+// Running tells since when the engine's process runs, if it does. The engine
+// is not asked: one that is busy may take its time to answer.
+func (d *Dockerd) Running(ctx context.Context, now time.Time) (since time.Time, runs bool) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	since, err := process.Started(d.process(ctx), now)
+	return since, err == nil
 }
 
 // Restart stops the engine, if it runs, and starts it.
@@ -167,25 +196,32 @@ func (d *Dockerd) Restart(ctx context.Context) error {
 		_ = d.Init.Do(ctx, "reset-failed", d.Unit) // an engine that failed often may be started again
 		return d.Init.Do(ctx, "restart", d.Unit)
 	}
-	out, err := exec.CommandContext(ctx, d.RestartWith[0], d.RestartWith[1:]...).CombinedOutput() //nolint:forbidigo,gosec // the administrator's own program
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(d.RestartWith, " "), err, strings.TrimSpace(string(out)))
+	if out, err := program.Run(ctx, d.RestartWith...); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(d.RestartWith, " "), err, out)
 	}
 	return nil
 }
 
-// Up waits until the engine answers, and goes on doing so as one process.
+// Up waits until the engine answers, and goes on doing so as one process. One
+// that has come up and ended, and that nobody starts again, is not waited for.
 func (d *Dockerd) Up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, upWithin)
 	defer cancel()
-	since, process := time.Time{}, 0
+	var since, heard time.Time
+	process, last := 0, 0
 	for {
 		pid, err := d.Answers(ctx)
-		switch {
-		case err != nil || pid != process:
-			since, process = time.Now(), pid
-		case time.Since(since) >= steadyFor:
+		switch now := time.Now(); {
+		case err == nil && pid == process && now.Sub(since) >= steadyFor:
 			return nil
+		case err == nil && pid != process:
+			since, heard, process, last = now, now, pid, pid
+		case err == nil:
+			heard = now
+		case last != 0 && !lives(last) && now.Sub(heard) >= goneFor:
+			return fmt.Errorf("the engine came up and ended, and nobody started it again: its log says why (%w)", err)
+		default:
+			process = 0
 		}
 		select {
 		case <-ctx.Done():
@@ -193,6 +229,12 @@ func (d *Dockerd) Up(ctx context.Context) error {
 		case <-time.After(lookEvery):
 		}
 	}
+}
+
+// lives reports whether a process runs a program still.
+func lives(pid int) bool {
+	_, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil
 }
 
 // Answers asks the engine whether it is there, and tells its process.

@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -46,6 +48,9 @@ func TestValidate(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
 		}
+	}
+	if err := d.Validate(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "its daemon.json: --debug --config-file=/old --validate") {
+		t.Errorf("its own file: %v", err)
 	}
 	d.API = 41
 	if err := d.Validate(t.Context(), config); err != nil {
@@ -94,5 +99,35 @@ func TestAnswers(t *testing.T) {
 	}
 	if err := d.Up(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRunning wants an engine that does not come to answer to run all the same.
+func TestRunning(t *testing.T) {
+	t.Parallel()
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Dockerd{Socket: filepath.Join(t.TempDir(), "e.sock"), Program: own}
+	if _, runs := d.Running(t.Context(), time.Now()); runs {
+		t.Error("nobody is there, and runs")
+	}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", d.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := d.Answers(ctx); err == nil {
+		t.Error("what does not answer has answered")
+	}
+	if since, runs := d.Running(t.Context(), time.Now()); !runs || since.After(time.Now()) || time.Since(since) > time.Hour {
+		t.Errorf("since %v, %t", since, runs)
+	}
+	d.Program = "dockerd"
+	if _, runs := d.Running(t.Context(), time.Now()); runs {
+		t.Error("another program is taken for the engine")
 	}
 }

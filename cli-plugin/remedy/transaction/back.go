@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
-	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/change/disk"
 )
 
@@ -27,6 +27,7 @@ func (r Runner) Recover(ctx context.Context) error {
 			end = Undone
 		}
 		r.Talk(fmt.Sprintf("Transaction %s of %s was cut off: taking back what it changed.", j.ID, stamp(j.Begun)))
+		j.cutOff = true
 		ctx, cancel := context.WithTimeout(ctx, backWithin)
 		err := r.takeBack(ctx, j, end)
 		cancel()
@@ -50,6 +51,7 @@ func (r Runner) Undo(ctx context.Context, j *Journal, keep bool) error {
 	for _, c := range changed {
 		j.Steps[c.Index].Kept = true
 	}
+	j.cutOff = j.Phase != Applied
 	j.Phase = Undoing
 	if err := r.Store.write(j); err != nil {
 		return err
@@ -58,20 +60,23 @@ func (r Runner) Undo(ctx context.Context, j *Journal, keep bool) error {
 }
 
 // takeBack brings every step back to what was before, as often as it takes,
-// and has others act on that.
+// and has others act on that. What programs did goes first, because it may need
+// the files. Documents go before the engine is told, because a manager that is
+// locked when it starts again lets nobody change its swarm; and those
+// that an engine has to be up for go last.
 func (r Runner) takeBack(ctx context.Context, j *Journal, end Phase) error {
-	var errs []error
-	for i := range slices.Backward(j.Steps) {
-		if j.Steps[i].Kept {
-			continue
-		}
-		if err := r.bringBack(ctx, j, &j.Steps[i]); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", j.Steps[i].Subject, err))
-		}
+	documents := func(step *Step) error { return r.documentBack(ctx, j, step) }
+	_ = r.stepsBack(j, documents) // those that fail are tried again below
+	errs := []error{
+		r.stepsBack(j, func(step *Step) error { return r.programBack(ctx, step) }),
+		r.stepsBack(j, func(step *Step) error { return r.fileBack(j, step) }),
 	}
-	if len(errs) == 0 { // an engine is not told of half a way back
-		errs = append(errs, r.tellBack(ctx, j))
+	if errors.Join(errs...) == nil {
+		errs = append(errs, r.tellBack(ctx, j), r.socketsBack(j))
+	} else { // an engine is not told of half a way back
+		errs = append(errs, r.wake(ctx, j))
 	}
+	errs = append(errs, r.stepsBack(j, documents))
 	if err := errors.Join(errs...); err != nil {
 		j.Why = strings.TrimPrefix(j.Why+"; "+err.Error(), "; ")
 		return errors.Join(err, r.Store.write(j))
@@ -79,28 +84,48 @@ func (r Runner) takeBack(ctx context.Context, j *Journal, end Phase) error {
 	return r.finish(j, end)
 }
 
-// bringBack restores one step.
-func (r Runner) bringBack(ctx context.Context, j *Journal, step *Step) error {
-	switch {
-	case len(step.Run) > 0 && step.Left == "":
-		return nil // it was never run
-	case len(step.Run) > 0:
-		return r.Program(ctx, step.Back)
-	case step.Target != "":
-		return r.putBack(ctx, step)
+// stepsBack goes through the steps from the last to the first, whatever becomes
+// of each.
+func (r Runner) stepsBack(j *Journal, back func(*Step) error) error {
+	var errs []error
+	for i := range slices.Backward(j.Steps) {
+		if j.Steps[i].Kept {
+			continue
+		}
+		if err := back(&j.Steps[i]); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", j.Steps[i].Subject, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r Runner) programBack(ctx context.Context, step *Step) error {
+	if len(step.Run) == 0 || !step.Begun {
+		return nil
+	}
+	err := r.Program(ctx, step.Back)
+	step.Begun = err != nil // it may not be possible twice
+	return err
+}
+
+// fileBack restores a file, unless others have changed it since.
+func (r Runner) fileBack(j *Journal, step *Step) error {
+	if step.Path == "" {
+		return nil
 	}
 	now, err := disk.Look(step.Path)
+	if errors.Is(err, disk.ErrLink) || err == nil && !ours(now, *step) {
+		return fmt.Errorf("others have changed it since. Put %s back by hand, or leave it as it is: docker stig undo --leave-changed %s", r.Store.originalOf(j, *step), j.ID)
+	}
 	if err != nil {
 		return err
 	}
-	if !ours(now, *step) {
-		return fmt.Errorf("others have changed it since. Put %s back by hand, or leave it as it is: docker stig undo --leave-changed %s", r.Store.originalOf(j, *step), j.ID)
-	}
-	if err := r.Store.writer(j.ID).Put(step.Path, step.Before); err != nil {
+	w := r.Store.writer(j.ID)
+	if err := w.Put(step.Path, step.Before); err != nil {
 		return err
 	}
 	for _, folder := range slices.Backward(step.Folders) {
-		if err := r.Store.writer(j.ID).RemoveFolder(folder); err != nil {
+		if err := w.RemoveFolder(folder); err != nil {
 			return err
 		}
 	}
@@ -119,111 +144,28 @@ func ours(now disk.State, step Step) bool {
 	return between && owner && mode
 }
 
-// putBack restores a document, unless others have changed it since.
-func (r Runner) putBack(ctx context.Context, step *Step) error {
+// documentBack restores a document, unless others have changed it since.
+func (r Runner) documentBack(ctx context.Context, j *Journal, step *Step) error {
+	if step.Target == "" || !step.Begun {
+		return nil
+	}
 	document, err := r.Documents(step.Target)
 	if err != nil {
 		return err
 	}
 	now, err := document.Read(ctx)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("it is not there any more: docker stig undo --leave-changed %s takes back all else (%w)", j.ID, err)
 	case err != nil:
 		return fmt.Errorf("its state is unknown, because it cannot be read: %w", err)
 	case document.Same(now, step.Before.Bytes):
+		step.Begun = false // what others make of it from now on is theirs
 		return nil
 	case !document.Same(now, step.After.Bytes) && disk.Sum(now) != step.Left:
-		return errors.New("others have changed it since: take back by hand what the plan changed, then docker stig undo --leave-changed")
+		return fmt.Errorf("others have changed it since: take back by hand what the plan changed, then docker stig undo --leave-changed %s", j.ID)
 	}
-	return put(ctx, document, step, now, step.Before.Bytes)
-}
-
-// tellBack has the engine and others act on what their files were, if they
-// had been told of anything else. An engine that has ended is started.
-func (r Runner) tellBack(ctx context.Context, j *Journal) error {
-	if !j.Told {
-		return nil
-	}
-	errs := []error{r.then(ctx, j)}
-	if j.Tell == change.None {
-		return errors.Join(errs...)
-	}
-	e := r.Engine(j.Dockerd)
-	_, down := e.Answers(ctx)
-	switch again := j.Sticky && r.AllowRestart && e.CanRestart() == nil; {
-	case j.Tell == change.Restart, down != nil, again:
-		errs = append(errs, e.Restart(ctx))
-	default:
-		errs = append(errs, e.Reload(ctx))
-		if j.Sticky {
-			r.Talk("The files are as they were. The engine keeps what it has read until it is restarted.")
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("the files are as they were, but the engine could not be told: %w: restart it by hand", err)
-	}
-	return e.Up(ctx)
-}
-
-// A Difference is what others have made of a step since.
-type Difference struct {
-	Index int // of the step
-	Step  Step
-	Now   disk.State // of a document, its bytes alone
-}
-
-// Text shows the difference, without the lines around it.
-func (d Difference) Text() string {
-	switch {
-	case d.Now.Exists != d.Step.After.Exists:
-		return fmt.Sprintf("%s: there: %t, and the transaction left it so: %t\n", d.Step.Subject, d.Now.Exists, d.Step.After.Exists)
-	case !d.Now.SameBytes(d.Step.After):
-		return change.Diff(d.Step.Subject, "as it was left", "now", d.Step.After.Bytes, d.Now.Bytes)
-	}
-	return fmt.Sprintf("%s: owner and mode are %s, and were left as %s\n", d.Step.Subject, d.Now.Ownership(), d.Step.After.Ownership())
-}
-
-// Changed is the error of an undo that others' changes are in the way of.
-type Changed struct{ Steps []Difference }
-
-// Error shows the differences.
-func (e *Changed) Error() string {
-	var b strings.Builder
-	b.WriteString("others have changed since what was to be taken back, and nothing was touched:\n")
-	for _, step := range e.Steps {
-		b.WriteString(step.Text())
-	}
-	b.WriteString("Put that back, or give --leave-changed to take back all else")
-	return b.String()
-}
-
-// Changes are what others have made of a transaction's steps since.
-func (r Runner) Changes(ctx context.Context, j *Journal) ([]Difference, error) {
-	var changed []Difference
-	for i, step := range j.Steps {
-		var now disk.State
-		var err error
-		same := false
-		switch {
-		case step.Kept, len(step.Run) > 0:
-			continue
-		case step.Path != "":
-			now, err = disk.Look(step.Path)
-			same = now.Same(step.Before) || now.Same(step.After) || j.Phase != Applied && ours(now, step)
-		default:
-			var document Document
-			if document, err = r.Documents(step.Target); err == nil {
-				now.Exists = true
-				now.Bytes, err = document.Read(ctx)
-				now.Sum = disk.Sum(now.Bytes)
-				same = err == nil && (document.Same(now.Bytes, step.Before.Bytes) || document.Same(now.Bytes, step.After.Bytes) || now.Sum == step.Left)
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("looking at %s: %w", step.Subject, err)
-		}
-		if !same {
-			changed = append(changed, Difference{Index: i, Step: step, Now: now})
-		}
-	}
-	return changed, nil
+	err = put(ctx, document, step, now, step.Before.Bytes)
+	step.Begun = err != nil
+	return err
 }

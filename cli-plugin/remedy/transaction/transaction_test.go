@@ -3,6 +3,7 @@ package transaction
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/change"
+	"github.com/docker-stig/docker-stig/cli-plugin/change/disk"
+	"github.com/docker-stig/docker-stig/cli-plugin/remedy/engine"
 )
 
 func TestApplyAndUndo(t *testing.T) {
@@ -46,6 +49,54 @@ func TestApplyAndUndo(t *testing.T) {
 	w.isAs(t, 0, before)
 	if w.engine.restarts != 2 || must(r.Store.Read(j.ID)).Phase != Undone {
 		t.Errorf("after undo: %+v, %s", w.engine, must(r.Store.Read(j.ID)).Phase)
+	}
+}
+
+// TestRestartAsItIs has an engine judge the file that nobody changes before it
+// is restarted with it.
+func TestRestartAsItIs(t *testing.T) {
+	t.Parallel()
+	w := furnished(t)
+	w.engine.refuses = errors.New("refused")
+	j := &Journal{Tell: change.Restart, Dockerd: &engine.Dockerd{}}
+	err := w.runner(nil).Apply(t.Context(), j, nil, nil)
+	if back := new(RolledBack); !errors.As(err, &back) || w.engine.validated != "its own" || w.engine.restarts != 0 {
+		t.Errorf("%v, and the engine was told %+v", err, w.engine)
+	}
+}
+
+// TestSocketOfTheEngine is made anew by each restart, and gets its mode back
+// all the same.
+func TestSocketOfTheEngine(t *testing.T) {
+	t.Parallel()
+	w := furnished(t)
+	path := w.path("d.sock")
+	listen := func(mode os.FileMode) {
+		_ = os.Remove(path)
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
+		if err == nil {
+			t.Cleanup(func() { _ = listener.Close() })
+			err = os.Chmod(path, mode)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	listen(0o666)
+	w.engine.restarted = func() { listen(0o660) }
+	step := Step{Subject: path, Path: path, Before: must(disk.Look(path))}
+	step.After = step.Before
+	step.After.Mode = 0o660
+	j := &Journal{Steps: []Step{step}, Tell: change.Restart, Dockerd: &engine.Dockerd{}}
+	r := w.runner(nil)
+	if err := r.Apply(t.Context(), j, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Undo(t.Context(), must(r.Store.Read(j.ID)), false); err != nil {
+		t.Fatal(err)
+	}
+	if now := must(disk.Look(path)); now.Mode != 0o666 || w.engine.restarts != 2 {
+		t.Errorf("it has mode %04o after %d restarts", now.Mode, w.engine.restarts)
 	}
 }
 
@@ -177,7 +228,7 @@ func TestUndoLeavesOthersChanges(t *testing.T) {
 	if !errors.As(err, &refused) || len(refused.Steps) != 2 {
 		t.Fatalf("got %v", err)
 	}
-	for _, want := range []string{`+{"debug": false, "ours": 1}`, "0440, and were left as"} {
+	for _, want := range []string{"with in /ours: compare it with ", "0440, and were left as"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q in %v", want, err)
 		}

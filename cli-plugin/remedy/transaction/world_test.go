@@ -139,9 +139,15 @@ type fakeEngine struct {
 	refuses           error // --validate
 	fails             int   // restarts that it does not come back from
 	down              bool
+	since             time.Time // it runs
+	restarted         func()    // what else happens then
 }
 
 func (e *fakeEngine) Validate(_ context.Context, config string) error {
+	if config == "" {
+		e.validated = "its own"
+		return e.refuses
+	}
 	raw, err := os.ReadFile(config)
 	e.validated = string(raw)
 	return errors.Join(e.refuses, err)
@@ -153,6 +159,9 @@ func (e *fakeEngine) CanRestart() error            { return nil }
 func (e *fakeEngine) Restart(context.Context) error {
 	e.restarts++
 	e.down = e.restarts <= e.fails
+	if e.restarted != nil {
+		e.restarted()
+	}
 	return nil
 }
 
@@ -163,7 +172,9 @@ func (e *fakeEngine) Up(context.Context) error {
 	return nil
 }
 
-func (e *fakeEngine) Answers(ctx context.Context) (int, error) { return 1, e.Up(ctx) }
+func (e *fakeEngine) Running(context.Context, time.Time) (time.Time, bool) {
+	return e.since, !e.down
+}
 
 // fakeDocument is kept in a file, so that it outlives a process.
 type fakeDocument struct {

@@ -32,6 +32,7 @@ const (
 	guardedPing = "added to /_ping by the guard: "
 	guardedSave = "docker save through the guard: "
 	checked     = "check of an engine's 200 containers, against docker inspect of them: "
+	planned     = "docker stig fix --dry-run of a whole host, against check: "
 	grown       = "growth of check from 20 to 200 containers: "
 	registry    = "50,000 tags of a DTR, 20 ms an answer: "
 )
@@ -64,6 +65,8 @@ var rows = []row{
 	{work: checked + "moby", benchmark: "Check/moby", unit: "×inspect", reach: 3},
 	{work: grown + "docker", benchmark: "Check/docker", unit: "×growth", reach: 10},
 	{work: grown + "moby", benchmark: "Check/moby", unit: "×growth", reach: 10},
+	{work: planned + "docker", benchmark: "Plan/docker", unit: "×check", reach: 1.5},
+	{work: planned + "moby", benchmark: "Plan/moby", unit: "×check", reach: 1.5},
 	{work: registry + "page after page on one connection", benchmark: "DTR", unit: "×serial", reach: 0.2},
 	{work: registry + "memory", benchmark: "DTR", unit: "MiB-peak", reach: 150},
 	{work: "memory with 10,000 repositories known", benchmark: "Memory", unit: "MiB/10000", reach: 120},
