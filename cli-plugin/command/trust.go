@@ -19,6 +19,7 @@ func newTrustCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd.AddCommand(newTrustImportCommand(dockerCLI))
 	cmd.AddCommand(newTrustShowCommand(dockerCLI))
 	cmd.AddCommand(newTrustSignCommand(dockerCLI))
+	cmd.AddCommand(newTrustPublishCommand(dockerCLI))
 	cmd.AddCommand(newTrustRevokeCommand(dockerCLI))
 	cmd.AddCommand(newTrustSignerCommand(dockerCLI))
 	cmd.AddCommand(newTrustKeyCommand(dockerCLI))

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/signing"
 	"github.com/docker/cli/cli/command"
@@ -29,20 +26,6 @@ func newTrustKeyCommand(dockerCLI command.Cli) *cobra.Command {
 		newTrustKeyRestoreCommand(dockerCLI),
 	)
 	return cmd
-}
-
-// withKeys is a command on docker's keys alone. A signal ends its questions.
-func withKeys(dockerCLI command.Cli, run func(context.Context, *signing.Signer, []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		signer, err := openKeys(ctx, dockerCLI)
-		if err != nil {
-			return err
-		}
-		defer signer.Close()
-		return run(ctx, signer, args)
-	}
 }
 
 func newTrustKeyGenerateCommand(dockerCLI command.Cli) *cobra.Command {
@@ -93,8 +76,6 @@ its owner a signer.`,
 
 type rotateOptions struct {
 	signing signingOptions
-	role    string
-	repos   []string
 	yes     bool
 }
 
@@ -110,43 +91,31 @@ A new root is signed by the old key as well, and policies that pin the old one
 accept it. The old key stays in the folder.`,
 		Example: `  docker stig trust key rotate targets registry.example.com/prod/app`,
 		Args:    arguments(2, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.role, opts.repos = args[0], args[1:]
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			return runTrustKeyRotate(ctx, dockerCLI, opts)
-		},
+		RunE: withSigner(dockerCLI, &opts.signing, func(ctx context.Context, signer *signing.Signer, args []string) error {
+			return runTrustKeyRotate(ctx, dockerCLI, signer, args[0], args[1:], opts.yes)
+		}),
 	}
 	opts.signing.addFlags(cmd.Flags())
 	cmd.Flags().BoolVarP(&opts.yes, "yes", "y", false, "Rotate without asking")
 	return cmd
 }
 
-func runTrustKeyRotate(ctx context.Context, dockerCLI command.Cli, opts rotateOptions) error {
-	guns, err := parseRepositories(opts.repos)
-	if err != nil {
+func runTrustKeyRotate(ctx context.Context, dockerCLI command.Cli, signer *signing.Signer, role string, repositories []string, yes bool) error {
+	if _, err := parseRepositories(repositories); err != nil {
 		return err
 	}
-	signer, err := opts.signing.open(ctx, dockerCLI)
-	if err != nil {
-		return err
-	}
-	defer signer.Close()
-	if !opts.yes {
-		if err := ask(ctx, dockerCLI, fmt.Sprintf(`Type "yes" to replace the %s key of %d repositories: `, opts.role, len(guns)), "yes"); err != nil {
+	if !yes {
+		if err := ask(ctx, dockerCLI, fmt.Sprintf(`Type "yes" to replace the %s key of %d repositories: `, role, len(repositories)), "yes"); err != nil {
 			return err
 		}
 	}
-	var all error
-	for _, gun := range guns {
-		id, err := signer.Rotate(ctx, gun, opts.role)
-		if err != nil {
-			all = errors.Join(all, err)
-			continue
+	return eachRepository(repositories, func(gun string) error {
+		id, err := signer.Rotate(ctx, gun, role)
+		if err == nil {
+			_, err = fmt.Fprintf(dockerCLI.Out(), "%s has the %s key %s\n", gun, role, id)
 		}
-		_, _ = fmt.Fprintf(dockerCLI.Out(), "%s has the %s key %s\n", gun, opts.role, id)
-	}
-	return all
+		return err
+	})
 }
 
 // passphraseOptions say where the passphrase of a backup is.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/distribution/reference"
+	"github.com/docker-stig/docker-stig/cli-plugin/signing"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 )
@@ -18,7 +16,6 @@ import (
 type revokeOptions struct {
 	signing signingOptions
 	yes     bool
-	images  []string
 }
 
 func newTrustRevokeCommand(dockerCLI command.Cli) *cobra.Command {
@@ -27,7 +24,9 @@ func newTrustRevokeCommand(dockerCLI command.Cli) *cobra.Command {
 		Use:   "revoke [OPTIONS] IMAGE[:TAG]...",
 		Short: "Take the signatures of tags back",
 		Long: `Take the signatures of a tag back, or those of all tags of a repository, from
-every role that has them, and publish that. Engines refuse the tag from their
+every role that has them, and publish that. A role that has expired is signed anew
+without the tag, or else the next one to sign would bring it back; one that does
+not verify is emptied when all tags are revoked. Engines refuse the tag from their
 next look at the trust server on. A copy of older signatures that somebody kept
 is good until it expires: what must not run at all belongs under "revoked" in the
 policy.
@@ -36,12 +35,9 @@ Exit codes: 0 the signatures are gone; 1 everything else: what is gone is listed
 		Example: `  docker stig trust revoke registry.example.com/prod/app:1.2
   docker stig trust revoke --yes registry.example.com/prod/old`,
 		Args: arguments(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.images = args
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			return runTrustRevoke(ctx, dockerCLI, opts)
-		},
+		RunE: withSigner(dockerCLI, &opts.signing, func(ctx context.Context, signer *signing.Signer, args []string) error {
+			return runTrustRevoke(ctx, dockerCLI, signer, args, opts.yes)
+		}),
 	}
 	opts.signing.addFlags(cmd.Flags())
 	cmd.Flags().BoolVarP(&opts.yes, "yes", "y", false, "Revoke without asking")
@@ -90,29 +86,24 @@ func parseRevocations(images []string) ([]revocation, error) {
 	return all, nil
 }
 
-func runTrustRevoke(ctx context.Context, dockerCLI command.Cli, opts revokeOptions) error {
-	revocations, err := parseRevocations(opts.images)
+func runTrustRevoke(ctx context.Context, dockerCLI command.Cli, signer *signing.Signer, images []string, yes bool) error {
+	revocations, err := parseRevocations(images)
 	if err != nil {
 		return err
 	}
 	for _, r := range revocations {
 		_, _ = fmt.Fprintf(dockerCLI.Out(), "to revoke: %s\n", r)
 	}
-	if !opts.yes {
+	if !yes {
 		if err := ask(ctx, dockerCLI, `Type "yes" to take these signatures back: `, "yes"); err != nil {
 			return err
 		}
 	}
-	signer, err := opts.signing.open(ctx, dockerCLI)
-	if err != nil {
-		return err
-	}
-	defer signer.Close()
 	var all error
 	for _, r := range revocations {
 		gone, err := signer.Revoke(ctx, r.gun, r.tags...)
 		for _, tag := range gone {
-			_, _ = fmt.Fprintf(dockerCLI.Out(), "revoked: %s:%s\n", r.gun, tag)
+			_, _ = fmt.Fprintf(dockerCLI.Out(), "revoked: %s\n", signing.Target{GUN: r.gun, Tag: tag})
 		}
 		all = errors.Join(all, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/config"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 )
@@ -50,6 +52,58 @@ func (o *signingOptions) open(ctx context.Context, dockerCLI command.Cli) (*sign
 		Passphrases: passphrases(ctx, dockerCLI),
 		RootKey:     o.rootKey,
 	})
+}
+
+// withSigner is a command on trust servers. A signal ends what is under way.
+func withSigner(dockerCLI command.Cli, o *signingOptions, run func(context.Context, *signing.Signer, []string) error) func(*cobra.Command, []string) error {
+	open := func(ctx context.Context) (*signing.Signer, error) { return o.open(ctx, dockerCLI) }
+	return interruptible(open, run)
+}
+
+// withKeys is a command on docker's keys alone. A signal ends its questions.
+func withKeys(dockerCLI command.Cli, run func(context.Context, *signing.Signer, []string) error) func(*cobra.Command, []string) error {
+	open := func(ctx context.Context) (*signing.Signer, error) { return openKeys(ctx, dockerCLI) }
+	return interruptible(open, run)
+}
+
+func interruptible(open func(context.Context) (*signing.Signer, error), run func(context.Context, *signing.Signer, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx, stop := whileWanted(cmd.Context())
+		defer stop()
+		signer, err := open(ctx)
+		if err != nil {
+			return err
+		}
+		defer signer.Close()
+		return run(ctx, signer, args)
+	}
+}
+
+// eachRepository does something with one repository after the other. One that
+// fails keeps none of the others back.
+func eachRepository(names []string, do func(gun string) error) error {
+	guns, err := parseRepositories(names)
+	if err != nil {
+		return err
+	}
+	var all error
+	for _, gun := range guns {
+		all = errors.Join(all, do(gun))
+	}
+	return all
+}
+
+// parseRepositories reads names without a tag, as GUNs.
+func parseRepositories(names []string) ([]string, error) {
+	var guns []string
+	for _, name := range names {
+		ref, err := parseRepository(name)
+		if err != nil {
+			return nil, err
+		}
+		guns = append(guns, ref.Name())
+	}
+	return guns, nil
 }
 
 // trustDir is where docker has its keys.

@@ -2,12 +2,9 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/signing"
@@ -29,9 +26,7 @@ func newTrustSignerCommand(dockerCLI command.Cli) *cobra.Command {
 
 type signerOptions struct {
 	signing signingOptions
-	keys    []string
-	name    string
-	repos   []string
+	keys    []string // files
 }
 
 func newTrustSignerAddCommand(dockerCLI command.Cli) *cobra.Command {
@@ -48,12 +43,9 @@ such as cert.pem of a UCP client bundle; without it the signer's key in docker's
 folder is taken.`,
 		Example: `  docker stig trust signer add --key qa.pub qa registry.example.com/prod/app`,
 		Args:    arguments(2, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.name, opts.repos = args[0], args[1:]
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			return runTrustSignerAdd(ctx, dockerCLI, opts)
-		},
+		RunE: withSigner(dockerCLI, &opts.signing, func(ctx context.Context, signer *signing.Signer, args []string) error {
+			return runTrustSignerAdd(ctx, dockerCLI, signer, opts.keys, args[0], args[1:])
+		}),
 	}
 	opts.signing.addFlags(cmd.Flags())
 	cmd.Flags().StringArrayVar(&opts.keys, "key", nil, "PEM file with the signer's public key or certificate")
@@ -61,37 +53,27 @@ folder is taken.`,
 	return cmd
 }
 
-func runTrustSignerAdd(ctx context.Context, dockerCLI command.Cli, opts signerOptions) error {
-	guns, err := parseRepositories(opts.repos)
-	if err != nil {
-		return err
-	}
+func runTrustSignerAdd(ctx context.Context, dockerCLI command.Cli, signer *signing.Signer, files []string, name string, repositories []string) error {
 	var keys []data.PublicKey
-	for _, path := range opts.keys {
+	for _, path := range files {
 		key, err := readPublicKey(path)
 		if err != nil {
 			return err
 		}
 		keys = append(keys, key)
 	}
-	signer, err := opts.signing.open(ctx, dockerCLI)
-	if err != nil {
-		return err
-	}
-	defer signer.Close()
-	var all error
-	for _, gun := range guns {
-		rootKey, err := signer.AddSigner(ctx, gun, opts.name, keys...)
+	return eachRepository(repositories, func(gun string) error {
+		rootKey, err := signer.AddSigner(ctx, gun, name, keys...)
 		if err != nil {
-			all = errors.Join(all, err)
-			continue
+			return err
 		}
-		_, _ = fmt.Fprintf(dockerCLI.Out(), "%s is a signer of %s\n", opts.name, gun)
+		text := fmt.Sprintf("%s is a signer of %s\n", name, gun)
 		if rootKey != "" {
-			_, _ = fmt.Fprint(dockerCLI.Out(), begun(gun, rootKey))
+			text += begun(gun, rootKey)
 		}
-	}
-	return all
+		_, err = io.WriteString(dockerCLI.Out(), text)
+		return err
+	})
 }
 
 // maxPublicKey bounds a file with a public key or a chain of certificates.
@@ -112,59 +94,4 @@ func readPublicKey(path string) (data.PublicKey, error) {
 		return nil, fmt.Errorf("reading the signer's key in %s: %w", path, err)
 	}
 	return key, nil
-}
-
-// parseRepositories reads names without a tag, as GUNs.
-func parseRepositories(names []string) ([]string, error) {
-	var guns []string
-	for _, name := range names {
-		ref, err := parseRepository(name)
-		if err != nil {
-			return nil, err
-		}
-		guns = append(guns, ref.Name())
-	}
-	return guns, nil
-}
-
-func newTrustSignerRemoveCommand(dockerCLI command.Cli) *cobra.Command {
-	var opts signerOptions
-	cmd := &cobra.Command{
-		Use:   "remove [OPTIONS] NAME REPOSITORY...",
-		Short: "Take the right to sign repositories from somebody",
-		Long: `Take a signer's delegation and its share in targets/releases away. It takes the
-repository's own key, and the key of another signer, who signs anew what stands
-in targets/releases. The last signer stays: add another one first, or revoke.`,
-		Example: `  docker stig trust signer remove qa registry.example.com/prod/app`,
-		Args:    arguments(2, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.name, opts.repos = args[0], args[1:]
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			return runTrustSignerRemove(ctx, dockerCLI, opts)
-		},
-	}
-	opts.signing.addFlags(cmd.Flags())
-	return cmd
-}
-
-func runTrustSignerRemove(ctx context.Context, dockerCLI command.Cli, opts signerOptions) error {
-	guns, err := parseRepositories(opts.repos)
-	if err != nil {
-		return err
-	}
-	signer, err := opts.signing.open(ctx, dockerCLI)
-	if err != nil {
-		return err
-	}
-	defer signer.Close()
-	var all error
-	for _, gun := range guns {
-		if err := signer.RemoveSigner(ctx, gun, opts.name); err != nil {
-			all = errors.Join(all, err)
-			continue
-		}
-		_, _ = fmt.Fprintf(dockerCLI.Out(), "%s is no signer of %s any more\n", opts.name, gun)
-	}
-	return all
 }

@@ -4,26 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
-	"time"
 
-	"github.com/distribution/reference"
 	"github.com/docker-stig/docker-stig/shared/trust/access"
 	"github.com/theupdateframework/notary/storage"
 	"github.com/theupdateframework/notary/tuf/data"
 )
 
-const (
-	defaultTimeout = 30 * time.Second
-	maxAnswer      = 32 << 20 // bytes; the metadata of 100,000 tags has 20 MiB
-)
+// maxAnswer bounds what a trust server answers; the metadata of 100,000 tags
+// has 20 MiB.
+const maxAnswer = 32 << 20 // bytes
 
 // A refusal is what a trust server answers instead of doing what it was asked.
 type refusal struct {
@@ -38,8 +32,6 @@ func (r refusal) Error() string {
 	switch {
 	case r.reason == oldVersion:
 		return fmt.Sprintf("trust server %s, repository %s: %v", r.server, r.gun, errConflict)
-	case r.code == http.StatusUnauthorized:
-		return fmt.Sprintf("trust server %s wants a login that may sign %s (401): docker login %s", r.server, r.gun, domainOf(r.gun))
 	case r.code == http.StatusForbidden:
 		return fmt.Sprintf("trust server %s does not let this login sign %s (403)", r.server, r.gun)
 	case r.code >= 300 && r.code < 400:
@@ -57,62 +49,42 @@ const oldVersion = "VERSION"
 // Is tells that a version that came too late is a conflict.
 func (r refusal) Is(target error) bool { return target == errConflict && r.reason == oldVersion }
 
-func domainOf(gun string) string {
-	ref, err := parseGUN(gun)
-	if err != nil {
-		return ""
-	}
-	if domain := reference.Domain(ref); domain != "docker.io" {
-		return domain
-	}
-	return ""
-}
-
 // remote is the metadata of a repository on its server.
 func (s *Signer) remote(ctx context.Context, server Server, gun string) (storage.RemoteStore, error) {
-	opened, err := s.connections.open(ctx, server)
+	if err := server.check(); err != nil {
+		return nil, err
+	}
+	base, err := s.clients.Publisher(server.URL, server.CA, gun)
 	if err != nil {
 		return nil, err
 	}
-	auth, err := opened.authorizer(s.opts.Logins, gun)
-	if err != nil {
-		return nil, err
-	}
-	exchange := &exchange{ctx: ctx, server: server, gun: gun, base: opened.base, auth: auth, timeout: s.opts.Timeout}
+	exchange := &exchange{ctx: ctx, server: server, gun: gun, base: base}
 	return storage.NewNotaryServerStore(strings.TrimSuffix(server.URL, "/"), data.GUN(gun), exchange)
 }
 
 // An exchange is the transport for one repository, within a context: notary's
 // client knows none.
 type exchange struct {
-	ctx     context.Context //nolint:containedctx // notary's client has no other way to be given up
-	server  Server
-	gun     string
-	base    http.RoundTripper
-	auth    func(*http.Request) error
-	timeout time.Duration
+	ctx    context.Context //nolint:containedctx // notary's client has no other way to be given up
+	server Server
+	gun    string
+	base   http.RoundTripper
 }
 
-// RoundTrip sends one request with its login and reads the whole answer. It
-// follows no redirect: what is signed goes to the server that was named.
+// RoundTrip sends one request and reads the whole answer. It follows no
+// redirect: what is signed goes to the server that was named.
 func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(x.ctx, x.timeout)
-	defer cancel()
-	sent := req.Clone(ctx)
-	if err := x.auth(sent); err != nil {
-		return nil, x.explain(err)
-	}
-	resp, err := x.base.RoundTrip(sent)
+	resp, err := x.base.RoundTrip(req.Clone(x.ctx))
 	if err != nil {
-		return nil, x.explain(err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return nil, x.explain(err)
+		return nil, err
 	}
 	if len(raw) > maxAnswer {
-		return nil, fmt.Errorf("it sends more than %d MiB", maxAnswer>>20)
+		return nil, &access.Error{Server: "trust server " + x.server.URL, Problem: fmt.Sprintf("it sends more than %d MiB", maxAnswer>>20)}
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNotFound {
 		return nil, refusal{server: x.server.URL, code: resp.StatusCode, reason: reasonOf(raw), gun: x.gun}
@@ -136,43 +108,19 @@ func reasonOf(raw []byte) string {
 	return code
 }
 
-// explain puts what net/http says into words without addresses: one may hold
-// a token.
-func (x *exchange) explain(err error) error {
-	if given := x.ctx.Err(); given != nil {
-		return fmt.Errorf("given up before it answered: %w", given)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %v", x.timeout)
-	}
-	if wrapped := new(url.Error); errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	if lookup := new(net.DNSError); errors.As(err, &lookup) {
-		return errors.New("its name is unknown; name another server with --server")
-	}
-	return err
-}
-
-// login finds out who is to sign a repository.
-func login(from access.Credentials, gun string) (access.Login, error) {
-	ref, err := parseGUN(gun)
-	if err != nil || from == nil {
-		return access.Login{}, err
-	}
-	return from.Login(reference.Domain(ref))
-}
-
 // readBounded reads a file of certificates or a key.
-func readBounded(path string) ([]byte, error) {
+func readBounded(path string) ([]byte, error) { return readUpTo(path, maxFile) }
+
+// readUpTo reads a file of at most so many bytes.
+func readUpTo(path string, most int) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	raw, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(raw) > maxFile {
-		err = fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
+	raw, err := io.ReadAll(io.LimitReader(file, int64(most)+1))
+	if err == nil && len(raw) > most {
+		err = fmt.Errorf("%s is larger than %d MiB", path, most>>20)
 	}
 	return raw, err
 }

@@ -16,8 +16,6 @@ import (
 	"github.com/theupdateframework/notary/trustpinning"
 	"github.com/theupdateframework/notary/tuf"
 	"github.com/theupdateframework/notary/tuf/data"
-	"github.com/theupdateframework/notary/tuf/signed"
-	"github.com/theupdateframework/notary/tuf/utils"
 )
 
 // A repository is a GUN as its server has it, and what is to be changed.
@@ -40,18 +38,14 @@ const maxChanges = 8
 // change loads a repository, has plan stage something, publishes that, and
 // asks the server again whether it is there. When somebody else was faster it
 // begins anew. What plan stages is lost unless it is published.
-func (s *Signer) change(ctx context.Context, gun string, plan func(*repository) error, served func(*tuf.Repo) error) (began bool, err error) {
-	ref, err := parseGUN(gun)
-	if err != nil {
-		return false, err
-	}
-	server, err := s.opts.Server(ref)
+func (s *Signer) change(ctx context.Context, gun string, plan, served func(*repository) error) (began bool, err error) {
+	server, err := s.serverOf(gun)
 	if err != nil {
 		return false, err
 	}
 	for attempt := 1; ; attempt++ {
 		var r *repository
-		if r, err = s.load(ctx, server, gun); err == nil {
+		if r, err = s.reach(ctx, server, gun); err == nil {
 			err = r.apply(ctx, plan, served)
 			began = r.begins
 		}
@@ -68,22 +62,58 @@ func (s *Signer) change(ctx context.Context, gun string, plan func(*repository) 
 	return began, nil
 }
 
+// serverOf is the server of a repository.
+func (s *Signer) serverOf(gun string) (Server, error) {
+	ref, err := parseGUN(gun)
+	if err != nil {
+		return Server{}, err
+	}
+	return s.opts.Server(ref)
+}
+
 // apply stages, publishes and asks again.
-func (r *repository) apply(ctx context.Context, plan func(*repository) error, served func(*tuf.Repo) error) error {
+func (r *repository) apply(ctx context.Context, plan, served func(*repository) error) error {
+	changes, err := r.stage(plan)
+	if err != nil || !changes {
+		return err
+	}
+	if err := r.send(); err != nil {
+		return r.conflict(ctx, err)
+	}
+	if r.begins {
+		root, err := r.cache.GetSized(data.CanonicalRootRole.String(), storage.NoSizeLimit)
+		if err != nil {
+			return err
+		}
+		if err := r.pin(root); err != nil {
+			return err
+		}
+	}
+	return r.prove(served)
+}
+
+// stage has plan say what is to be changed, if anything is.
+func (r *repository) stage(plan func(*repository) error) (changes bool, err error) {
 	if err := plan(r); err != nil {
-		return &planError{err}
+		return false, &planError{err}
 	}
 	staged, err := r.GetChangelist()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(staged.List()) == 0 && !r.begins {
-		return nil
+		return false, nil
 	}
-	if err := r.Publish(); err != nil {
-		return r.conflict(ctx, err)
+	if !r.begins && len(r.held(data.CanonicalSnapshotRole)) > 0 { // most often it is the server's
+		return true, r.unlock(data.CanonicalSnapshotRole)
 	}
-	return r.prove(served)
+	return true, nil
+}
+
+// send signs what is staged and sends it.
+func (r *repository) send() (err error) {
+	defer recovered(&err)
+	return r.Publish()
 }
 
 // A planError is a change that was not to be made; it has words of its own.
@@ -113,39 +143,29 @@ func (r *repository) conflict(ctx context.Context, err error) error {
 	return err
 }
 
-// unwrapNetwork makes of notary's NetworkError, which does not unwrap itself,
-// the error within it if that is ours.
+// unwrapNetwork takes the error out of notary's NetworkError, which does not
+// unwrap itself.
 func unwrapNetwork(err error) error {
-	network := new(storage.NetworkError)
-	told := new(refusal)
-	if errors.As(err, network) && errors.As(network.Wrapped, told) {
-		return *told
+	if network := new(storage.NetworkError); errors.As(err, network) {
+		return network.Wrapped
 	}
 	return err
 }
 
 // prove reads the repository from its server again. That the change is not
 // there, although the server took it, means that another one has covered it.
-func (r *repository) prove(served func(*tuf.Repo) error) error {
-	if r.begins {
-		if err := r.pin(); err != nil {
-			return err
-		}
-	}
-	found, _, err := r.read()
-	if err != nil {
+func (r *repository) prove(served func(*repository) error) error {
+	now := &repository{gun: r.gun, keys: r.keys}
+	var err error
+	if now.found, now.invalid, err = r.read(); err != nil {
 		return fmt.Errorf("published, but the server does not serve it: %w", unwrapNetwork(err))
 	}
-	return served(found)
+	return served(now)
 }
 
-// pin keeps the root that was just made, before anything is read back: from
-// now on no other one is accepted.
-func (r *repository) pin() error {
-	root, err := r.cache.GetSized(data.CanonicalRootRole.String(), storage.NoSizeLimit)
-	if err != nil {
-		return err
-	}
+// pin keeps the root that was just published, before anything is read back:
+// from now on no other one is accepted.
+func (r *repository) pin(root []byte) error {
 	files, err := metadataFiles(r.signer.metadataDir(r.gun.String()))
 	if err != nil {
 		return err
@@ -154,8 +174,8 @@ func (r *repository) pin() error {
 	return files.Set(data.CanonicalRootRole.String(), root)
 }
 
-// load asks a server for a repository.
-func (s *Signer) load(ctx context.Context, server Server, gun string) (*repository, error) {
+// reach asks a server for a repository.
+func (s *Signer) reach(ctx context.Context, server Server, gun string) (*repository, error) {
 	remote, err := s.remote(ctx, server, gun)
 	if err != nil {
 		return nil, err
@@ -164,7 +184,13 @@ func (s *Signer) load(ctx context.Context, server Server, gun string) (*reposito
 	if err != nil {
 		return nil, err
 	}
-	r := &repository{gun: data.GUN(gun), server: server, signer: s, keys: s.keys, cache: files, remote: remote}
+	return s.load(server, gun, remote, files)
+}
+
+// load verifies a repository as remote has it, and keeps what it has seen.
+func (s *Signer) load(server Server, gun string, remote storage.RemoteStore, seen storage.MetadataStore) (*repository, error) {
+	r := &repository{gun: data.GUN(gun), server: server, signer: s, keys: s.keys, cache: seen, remote: remote}
+	var err error
 	r.found, r.invalid, err = r.read()
 	if errors.As(err, new(client.ErrRepositoryNotExist)) {
 		return r, r.forgotten(err)
@@ -172,15 +198,24 @@ func (s *Signer) load(ctx context.Context, server Server, gun string) (*reposito
 	if err != nil {
 		return nil, unwrapNetwork(err)
 	}
-	return r, r.open(files, s.keys.service(false))
+	return r, r.open(seen, s.keys.service(false))
 }
 
 // read verifies what the server has, beginning with the root that was seen
 // first.
 func (r *repository) read() (found, invalid *tuf.Repo, err error) {
+	defer recovered(&err)
 	return client.LoadTUFRepo(client.TUFLoadOptions{
 		GUN: r.gun, Cache: r.cache, RemoteStore: r.remote, CryptoService: r.keys.service(false), AlwaysCheckInitialized: true,
 	})
+}
+
+// recovered makes a refusal of notary's client giving up on bytes that came
+// from outside.
+func recovered(err *error) {
+	if broken := recover(); broken != nil {
+		*err = fmt.Errorf("the trust data cannot be read: %v", broken)
+	}
 }
 
 // forgotten refuses to begin a repository anew that was there before: whoever
@@ -197,7 +232,7 @@ func (r *repository) forgotten(absent error) error {
 func (r *repository) open(cache storage.MetadataStore, keys *service) error {
 	var err error
 	r.cache = cache
-	r.Repository, err = client.NewRepository(r.gun, r.server.URL, r.remote, cache, trustpinning.TrustPinConfig{}, keys, changelist.NewMemChangelist())
+	r.Repository, err = client.NewRepository(r.gun, r.server.URL, successor{r.remote, r}, cache, trustpinning.TrustPinConfig{}, keys, changelist.NewMemChangelist())
 	return err
 }
 
@@ -234,104 +269,4 @@ func (s *Signer) rootKey() (string, error) {
 		return "", fmt.Errorf("there are %d root keys in %s: say with --root-key which one is to be the root of new repositories", len(ids), s.keys.dir)
 	}
 	return s.keys.makeRoot()
-}
-
-// delegations are the roles that stand below targets, by name.
-func (r *repository) delegations() map[data.RoleName]*data.Role {
-	roles := map[data.RoleName]*data.Role{}
-	if r.found == nil || r.found.Targets[targetsRole] == nil {
-		return roles
-	}
-	for _, role := range r.found.Targets[targetsRole].Signed.Delegations.Roles {
-		if role.Name.Parent() == targetsRole {
-			roles[role.Name] = role
-		}
-	}
-	return roles
-}
-
-// holders are the canonical IDs of the keys of a delegation, and of targets.
-func (r *repository) holders(name data.RoleName) []string {
-	var keys []data.PublicKey
-	if name == targetsRole || name == data.CanonicalRootRole {
-		role, err := r.found.GetBaseRole(name)
-		if err != nil {
-			return nil
-		}
-		keys = role.ListKeys()
-	} else if role := r.delegations()[name]; role != nil {
-		for _, id := range role.KeyIDs {
-			keys = append(keys, r.found.Targets[targetsRole].Signed.Delegations.Keys[id])
-		}
-	}
-	var ids []string
-	for _, key := range keys {
-		if id, err := utils.CanonicalKeyID(key); err == nil {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// held are those of a role's keys that are here.
-func (r *repository) held(name data.RoleName) []string {
-	return slices.DeleteFunc(r.holders(name), func(id string) bool { return !r.keys.has(id) })
-}
-
-// unlock opens the keys that will sign for roles.
-func (r *repository) unlock(roles ...data.RoleName) error {
-	for _, role := range roles {
-		held := r.held(role)
-		if len(held) == 0 {
-			return fmt.Errorf("none of the keys of %s of %s (%s) is in %s: bring one with docker stig trust key load or restore", role, r.gun, shorten(r.holders(role)), r.keys.dir)
-		}
-		for _, id := range held {
-			if err := r.keys.unlock(id, fmt.Sprintf("%s of %s", role, r.gun)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// shorten lists key IDs as docker shows them.
-func shorten(ids []string) string {
-	text := ""
-	for i, id := range ids {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%.12s", id)
-	}
-	return text
-}
-
-// renew stages a new signature of a role that has expired or soon will, which
-// adding to it would not make: what says the same is not signed anew. One that
-// fails for another reason is not signed over: nobody knows who wrote into it.
-func (r *repository) renew(name data.RoleName, now time.Time) error {
-	if found := r.found.Targets[name]; found != nil {
-		if found.Signed.Expires.After(now.Add(renewBefore)) {
-			return nil
-		}
-		_, err := r.Witness(name)
-		return err
-	}
-	if r.invalid == nil || r.invalid.Targets[name] == nil {
-		return nil
-	}
-	role, err := r.found.GetDelegationRole(name)
-	if err != nil {
-		return err
-	}
-	untrusted, err := r.invalid.Targets[name].ToSigned()
-	if err != nil {
-		return err
-	}
-	if err := signed.VerifySignatures(untrusted, role.BaseRole); err != nil {
-		return fmt.Errorf("%s of %s does not verify (%w), so nothing is added to it: revoke it with docker stig trust signer remove", name, r.gun, err)
-	}
-	_, err = r.Witness(name)
-	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/theupdateframework/notary/tuf"
 	"github.com/theupdateframework/notary/tuf/data"
 )
 
@@ -42,7 +41,7 @@ func (s *Signer) Rotate(ctx context.Context, gun, role string) (string, error) {
 		rotated = true
 		return nil
 	}
-	if _, err := s.change(ctx, gun, plan, func(*tuf.Repo) error { return nil }); err != nil {
+	if _, err := s.change(ctx, gun, plan, func(*repository) error { return nil }); err != nil {
 		return "", err
 	}
 	return s.rotated(ctx, gun, name, before)

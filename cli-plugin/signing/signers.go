@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/theupdateframework/notary/tuf"
 	"github.com/theupdateframework/notary/tuf/data"
 	"github.com/theupdateframework/notary/tuf/utils"
 )
@@ -58,9 +57,8 @@ func (s *Signer) AddSigner(ctx context.Context, gun, name string, keys ...data.P
 		}
 		return r.addSigner(name, keys)
 	}
-	began, err := s.change(ctx, gun, plan, func(found *tuf.Repo) error {
-		r := &repository{found: found}
-		if subset(ids, r.holders(roleOf(name))) && subset(ids, r.holders(releasesRole)) {
+	began, err := s.change(ctx, gun, plan, func(now *repository) error {
+		if subset(ids, now.holders(roleOf(name))) && subset(ids, now.holders(releasesRole)) {
 			return nil
 		}
 		return errConflict
@@ -85,77 +83,6 @@ func canonical(keys []data.PublicKey) ([]string, error) {
 
 func subset(some, of []string) bool {
 	return !slices.ContainsFunc(some, func(id string) bool { return !slices.Contains(of, id) })
-}
-
-// ErrLastSigner says that the tags of a repository would be signed by nobody.
-var ErrLastSigner = errors.New("no other signer would be left")
-
-// RemoveSigner takes a signer's delegation and its share in targets/releases
-// away. What that signer alone has signed there is signed anew by a key that
-// is here, or else no engine would believe it any more.
-func (s *Signer) RemoveSigner(ctx context.Context, gun, name string) error {
-	if err := CheckName(name); err != nil {
-		return err
-	}
-	role := roleOf(name)
-	plan := func(r *repository) error {
-		if r.found == nil || r.delegations()[role] == nil {
-			return fmt.Errorf("%s is no signer of %s", name, gun)
-		}
-		if err := r.unlock(targetsRole); err != nil {
-			return err
-		}
-		if err := r.leaveReleases(name); err != nil {
-			return err
-		}
-		return r.RemoveDelegationRole(role)
-	}
-	_, err := s.change(ctx, gun, plan, func(found *tuf.Repo) error {
-		if (&repository{found: found}).delegations()[role] != nil {
-			return errConflict
-		}
-		return nil
-	})
-	return err
-}
-
-// leaveReleases takes a signer's keys from targets/releases, but for those
-// that another signer has as well.
-func (r *repository) leaveReleases(name string) error {
-	all := r.holders(releasesRole)
-	if len(all) == 0 {
-		return nil
-	}
-	leaving := slices.DeleteFunc(r.holders(roleOf(name)), func(id string) bool {
-		for other := range r.delegations() {
-			if other != roleOf(name) && other != releasesRole && slices.Contains(r.holders(other), id) {
-				return true
-			}
-		}
-		return !slices.Contains(all, id)
-	})
-	staying := slices.DeleteFunc(all, func(id string) bool { return slices.Contains(leaving, id) })
-	if len(leaving) == 0 {
-		return nil
-	}
-	if len(staying) == 0 {
-		return fmt.Errorf("%s is the last signer of %s: %w; add another one first", name, r.gun, ErrLastSigner)
-	}
-	i := slices.IndexFunc(staying, r.keys.has)
-	if i < 0 {
-		return fmt.Errorf("what %s has signed in %s of %s would have to be signed by another signer, and none of their keys (%s) is in %s", name, releasesRole, r.gun, shorten(staying), r.keys.dir)
-	}
-	if err := r.keys.unlock(staying[i], fmt.Sprintf("%s of %s", releasesRole, r.gun)); err != nil {
-		return err
-	}
-	if err := r.RemoveDelegationKeys(releasesRole, leaving); err != nil {
-		return err
-	}
-	if r.found.Targets[releasesRole] == nil {
-		return nil // nothing was ever signed in it
-	}
-	_, err := r.Witness(releasesRole)
-	return err
 }
 
 // ParsePublicKey reads a signer's public key or certificate, as `docker trust

@@ -8,6 +8,9 @@
 // tags are to be signed, and whether a person has agreed to that promise, is
 // its caller's business; whose signatures are believed is package policy's.
 //
+// Signing can be split, see Prepared: what it takes of the network is carried to
+// the keys, and what was signed is carried back and published.
+//
 // Keys and metadata lie where docker has them, $DOCKER_CONFIG/trust, in
 // docker's form, so that both can be used in turn. What is staged lies in
 // memory only: a run that is broken off leaves nothing behind which a later
@@ -34,7 +37,6 @@ import (
 	"github.com/docker-stig/docker-stig/shared/trust/access"
 	"github.com/sirupsen/logrus"
 	"github.com/theupdateframework/notary/client"
-	"github.com/theupdateframework/notary/storage"
 	"github.com/theupdateframework/notary/tuf/data"
 )
 
@@ -58,10 +60,10 @@ type Options struct {
 
 // A Signer signs with the keys of one folder. It is safe for concurrent use.
 type Signer struct {
-	opts        Options
-	keys        *keyring
-	connections *connections
-	rootOnce    sync.Mutex // one root key is made, not one for each repository
+	opts     Options
+	keys     *keyring
+	clients  *access.Clients
+	rootOnce sync.Mutex // one root key is made, not one for each repository
 }
 
 // New opens the keys in opts.Dir. It opens no connection.
@@ -71,17 +73,15 @@ func New(opts Options) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opts.Timeout <= 0 {
-		opts.Timeout = defaultTimeout
-	}
 	if opts.wait == nil {
 		opts.wait = wait
 	}
-	return &Signer{opts: opts, keys: keys, connections: newConnections(opts)}, nil
+	clients := access.New(access.Options{Credentials: opts.Logins, CertDirs: opts.CertDirs, Timeout: opts.Timeout})
+	return &Signer{opts: opts, keys: keys, clients: clients}, nil
 }
 
 // Close lets go of the connections.
-func (s *Signer) Close() { s.connections.close() }
+func (s *Signer) Close() { s.clients.Close() }
 
 // quieten keeps notary's client from writing log lines between the answers of
 // a command, unless somebody wants to debug: all that counts is in the errors.
@@ -114,7 +114,8 @@ func DefaultServer(ref reference.Named) Server {
 // check refuses an address to which no login may go.
 func (s Server) check() error {
 	u, err := url.Parse(s.URL)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+	odd := strings.ContainsFunc(s.URL, func(c rune) bool { return c <= ' ' || c > '~' }) // it is shown on terminals
+	if err != nil || odd || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
 		return fmt.Errorf("trust server %q: its address is not of the form https://HOST[:PORT]", s.URL)
 	}
 	return nil
@@ -161,16 +162,13 @@ var errConflict = errors.New("somebody else publishes to it at the same time; tr
 
 // explain puts what notary's client says into words with a next step.
 func explain(server Server, gun string, err error) error {
-	told := new(refusal)
-	network := new(storage.NetworkError)
-	own := new(planError)
+	err = unwrapNetwork(err)
+	told, unreached, own := new(refusal), new(access.Error), new(planError)
 	switch {
 	case errors.As(err, told):
 		return *told
-	case errors.As(err, network) && errors.As(network.Wrapped, told):
-		return *told
-	case errors.As(err, network):
-		return fmt.Errorf("trust server %s: %w", server.URL, network.Wrapped)
+	case errors.As(err, &unreached):
+		return unreached
 	case errors.As(err, &own):
 		return own.error
 	case errors.As(err, new(client.ErrRepositoryNotExist)):

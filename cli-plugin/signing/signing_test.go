@@ -225,7 +225,7 @@ func TestRefusals(t *testing.T) {
 		body string
 		want string
 	}{
-		"401":         {401, "", "docker login registry.example.com"},
+		"401":         {401, "", "it wants a login for registry.example.com/prod/app (401)"},
 		"403":         {403, "", "does not let this login sign"},
 		"500":         {500, "a secret", "answers 500 Internal Server Error"},
 		"302":         {302, "", "name the server itself"},
@@ -236,6 +236,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("WWW-Authenticate", `Basic realm="x"`)
 				rw.WriteHeader(c.code)
 				_, _ = io.WriteString(rw, c.body)
 			})

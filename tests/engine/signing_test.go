@@ -207,13 +207,33 @@ func TestSigners(t *testing.T) {
 		}
 	})
 	t.Run("remove", func(t *testing.T) {
-		b.stig(t, 0, "trust", "signer", "remove", "qa", b.image("prod/app"))
+		lone := b.pushed(t, "prod/app:lone")[0]
+		b.stig(t, 0, "trust", "sign", "--yes", "--signer", "qa", lone.Ref)
+		b.stig(t, 0, "trust", "verify", lone.Ref)
+		out := b.stig(t, 1, "trust", "signer", "remove", "qa", b.image("prod/app"))
+		if !strings.Contains(out.stdout, lone.Digest) || strings.Contains(out.stdout, image.Digest) || !strings.Contains(out.stderr, "nobody is there to ask") {
+			t.Errorf("want a list of one tag, and a question\n%s%s", out.stdout, out.stderr)
+		}
+		b.stig(t, 0, "trust", "verify", lone.Ref)
+		b.stig(t, 0, "trust", "signer", "remove", "--yes", "qa", b.image("prod/app"))
 		b.stig(t, 0, "trust", "verify", image.Ref)
-		if got := b.inspected(t, "prod/app")["1"]; got != image.Digest+" alice,bob" {
+		b.stig(t, 2, "trust", "verify", lone.Ref)
+		if got := b.inspected(t, "prod/app"); got["1"] != image.Digest+" alice,bob" || got["lone"] != "" {
 			t.Errorf("docker trust inspect: %s", got)
 		}
 		b.stig(t, 1, "trust", "sign", "--yes", "--signer", "qa", image.Ref)
-		b.stig(t, 0, "trust", "signer", "remove", "bob", b.image("prod/app"))
+	})
+	t.Run("remove and keep", func(t *testing.T) {
+		lone := b.pushed(t, "prod/app:lone")[0]
+		b.stig(t, 0, "trust", "sign", "--yes", "--signer", "bob", lone.Ref)
+		out := b.stig(t, 0, "trust", "signer", "remove", "--yes", "--keep", "bob", b.image("prod/app"))
+		if !strings.Contains(out.stdout, "they are signed by alice:") || !strings.Contains(out.stdout, lone.Digest) {
+			t.Errorf("want a list of one tag\n%s", out.stdout)
+		}
+		b.stig(t, 0, "trust", "verify", image.Ref, lone.Ref)
+		if got := b.inspected(t, "prod/app")["lone"]; got != lone.Digest+" alice" {
+			t.Errorf("docker trust inspect: %s", got)
+		}
 		if out := b.stig(t, 1, "trust", "signer", "remove", "alice", b.image("prod/app")); !strings.Contains(out.stderr, "last signer") {
 			t.Error(out.stderr)
 		}
@@ -362,7 +382,7 @@ func TestSigningFails(t *testing.T) {
 		"unknown signer":           {nil, []string{"--signer", "mallory", next.Ref}, "mallory is no signer of"},
 		"signer without a key":     {nil, []string{"--signer", "mallory", fresh.Ref}, "there is no key of the signer mallory"},
 		"no such tag":              {nil, []string{b.image("prod/app:none")}, "the registry has no such tag"},
-		"absent server":            {nil, []string{"--server", "https://localhost:1", next.Ref}, "connection refused"},
+		"absent server":            {nil, []string{"--server", "https://localhost:1", next.Ref}, "nobody listens there"},
 		"plain server":             {nil, []string{"--server", "http://localhost:1", next.Ref}, "not of the form https://"},
 		"server without Notary":    {nil, []string{"--server", otherServer(t), next.Ref}, "certificate"},
 	} {
@@ -396,7 +416,7 @@ func TestSigningFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.trustServer(t, strings.TrimPrefix(empty.URL, "https://"), strings.TrimPrefix(tokens.URL, "https://"))
-		if out := b.stig(t, 1, "trust", "sign", "--yes", "--server", empty.URL, other); !strings.Contains(out.stdout, "wants a login that may sign") {
+		if out := b.stig(t, 1, "trust", "sign", "--yes", "--server", empty.URL, other); !strings.Contains(out.stdout, "wants a login for ") {
 			t.Errorf("nobody has logged in\n%s", out.stdout)
 		}
 		b.logIn("alice", "wonderland")
@@ -473,7 +493,7 @@ func TestSigningAtOnce(t *testing.T) {
 func TestSigningInterrupted(t *testing.T) {
 	b := newSigningBed(t, testbed.Docker)
 	images := b.pushed(t, "prod/app:1", "prod/web:1")
-	url, reached := b.slowServer(t, b.image("prod/web"))
+	url, reached, _ := b.slowServer(t, b.image("prod/web"))
 	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, "docker-stig"), "stig", "trust", "sign", "--yes", "--signer", "qa", "--server", url, images[0].Ref, images[1].Ref)
 	cmd.Env = append(os.Environ(), b.Env()...)
 	var stdout, stderr strings.Builder
@@ -496,15 +516,47 @@ func TestSigningInterrupted(t *testing.T) {
 	b.stig(t, 0, "trust", "verify", images[0].Ref, images[1].Ref)
 }
 
+// TestSigningReaderGone has whoever reads the output go away, as of | head,
+// while the trust server has the change: what was begun is done all the same.
+func TestSigningReaderGone(t *testing.T) {
+	b := newSigningBed(t, testbed.Docker)
+	images := b.pushed(t, "prod/app:1", "prod/web:1")
+	url, reached, release := b.slowServer(t, b.image("prod/web"))
+	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, "docker-stig"), "stig", "trust", "sign", "--yes", "--signer", "qa", "--server", url, images[0].Ref, images[1].Ref)
+	cmd.Env = append(os.Environ(), b.Env()...)
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = writer, writer
+	if err := errors.Join(cmd.Start(), writer.Close()); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	exited := new(exec.ExitError)
+	if err := cmd.Wait(); err != nil && (!errors.As(err, &exited) || !exited.Exited()) {
+		t.Errorf("it ended with %v", err)
+	}
+	for i, name := range []string{"prod/app", "prod/web"} {
+		if got := b.inspected(t, name)["1"]; got != images[i].Digest+" qa" {
+			t.Errorf("%s: docker trust inspect: %s", name, got)
+		}
+	}
+}
+
 // slowServer is the way to the trust server on which nothing is published for
-// one repository. The channel tells that somebody tried.
-func (b *signingBed) slowServer(t *testing.T, gun string) (string, <-chan struct{}) {
+// one repository, until it is released. The channel tells that somebody tried.
+func (b *signingBed) slowServer(t *testing.T, gun string) (string, <-chan struct{}, func()) {
 	t.Helper()
 	inner, err := url.Parse(b.NotaryURL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	reached := make(chan struct{}, 1)
+	reached, released := make(chan struct{}, 1), make(chan struct{})
 	proxy := httputil.NewSingleHostReverseProxy(inner)
 	proxy.Transport = b.throughCA(t)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -512,9 +564,11 @@ func (b *signingBed) slowServer(t *testing.T, gun string) (string, <-chan struct
 			reached <- struct{}{}
 			select {
 			case <-r.Context().Done():
+				return
 			case <-t.Context().Done():
+				return
+			case <-released:
 			}
-			return
 		}
 		proxy.ServeHTTP(w, r)
 	}))
@@ -526,7 +580,7 @@ func (b *signingBed) slowServer(t *testing.T, gun string) (string, <-chan struct
 	host := strings.TrimPrefix(server.URL, "https://")
 	b.trustServer(t, host)
 	writeSecret(t, filepath.Join(b.variable("DOCKER_CONFIG"), "tls", host, "ca.crt"), raw)
-	return server.URL, reached
+	return server.URL, reached, func() { close(released) }
 }
 
 // throughCA trusts the testbed's authority.

@@ -94,6 +94,27 @@ func (c *Clients) Close() { c.connections.close() }
 // names only servers that the policy names for that host. Redirects to another
 // host are refused. The client's Timeout stays zero: its transport keeps time.
 func (c *Clients) TrustServer(base, ca, gun string) (*http.Client, error) {
+	g, err := c.trustServer(base, ca, gun, pull)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: g, CheckRedirect: g.stay}, nil
+}
+
+// Publisher is TrustServer for those who write there: its tokens are good for
+// push as well. A request with a body has to have GetBody, as http.NewRequest
+// makes it, for it may be sent twice. Redirects are the caller's: there is no
+// reason to follow one.
+func (c *Clients) Publisher(base, ca, gun string) (http.RoundTripper, error) {
+	g, err := c.trustServer(base, ca, gun, pushAndPull)
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// trustServer makes the gate of one repository on the trust server at base.
+func (c *Clients) trustServer(base, ca, gun string, do actions) (*gate, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
 		return nil, &Error{Server: "trust server", Problem: "its address is not of the form https://HOST[:PORT]; check notary.servers in the policy"}
@@ -106,12 +127,15 @@ func (c *Clients) TrustServer(base, ca, gun string) (*http.Client, error) {
 		clients: c,
 		host:    u.Host,
 		peer:    trustServer(u, ca),
-		entry:   entry{route: route{host: u.Host, ca: ca}, domain: reference.Domain(name), repository: gun},
+		entry:   entry{route: route{host: u.Host, ca: ca}, domain: reference.Domain(name), repository: gun, do: do},
+	}
+	if do == pushAndPull {
+		g.peer.slow = "is it up, and can it be reached from here?" // whatever the policy says of asking
 	}
 	if _, err := c.connections.get(g.entry.route); err != nil {
 		return nil, &Error{Server: g.peer.name, Problem: err.Error(), Err: err}
 	}
-	return &http.Client{Transport: g, CheckRedirect: g.stay}, nil
+	return g, nil
 }
 
 // Registry gives the registry that holds the repository of ref, and a client
@@ -132,7 +156,7 @@ func (c *Clients) Registry(ref reference.Named) (base string, client *http.Clien
 		host:     host,
 		peer:     c.registry(u),
 		loopback: isLoopback(host),
-		entry:    entry{route: route{host: host}, domain: reference.Domain(ref), repository: reference.Path(ref)},
+		entry:    entry{route: route{host: host}, domain: reference.Domain(ref), repository: reference.Path(ref), do: pull},
 	}
 	if _, err := c.connections.get(g.entry.route); err != nil {
 		return "", nil, &Error{Server: g.peer.name, Problem: err.Error(), Err: err}

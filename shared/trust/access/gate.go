@@ -32,11 +32,16 @@ type gate struct {
 // After a 401 it is sent once more, with what the challenge asks for.
 func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody {
-		_ = req.Body.Close()
-		return nil, g.peer.failed(nil, "a %s is not sent there: its client only reads", req.Method)
+		_ = req.Body.Close() // copies of it are sent
+		if g.entry.do != pushAndPull || req.GetBody == nil {
+			return nil, g.peer.failed(nil, "a %s is not sent there: its client only reads", req.Method)
+		}
 	}
 	until := g.until(req)
 	if req.URL.Host != g.host || req.URL.Scheme != "https" || g.hasLeft(req) {
+		if g.entry.do == pushAndPull {
+			return nil, g.peer.failed(nil, "it redirects to %s, and nothing is published there", origin(req.URL))
+		}
 		return g.clients.send(req, route{host: req.URL.Host, foreign: true}, g.clients.elsewhere(req.URL, g.peer), until)
 	}
 	used, header, err := g.remembered(req.Context(), &until)
@@ -164,7 +169,10 @@ func (g *gate) try(req *http.Request, s *session, header string, until time.Time
 // send makes one exchange with the gate's own host. It reports whether plain
 // HTTP was spoken, over which only that passes which was got over plain HTTP.
 func (g *gate) send(req *http.Request, s *session, header string, until time.Time) (resp *http.Response, plain bool, err error) {
-	secured := req.Clone(req.Context())
+	secured, err := again(req)
+	if err != nil {
+		return nil, false, err
+	}
 	if header != "" {
 		secured.Header.Set("Authorization", header)
 	}
@@ -179,6 +187,20 @@ func (g *gate) send(req *http.Request, s *session, header string, until time.Tim
 	}
 	resp, err = g.clients.send(open, g.entry.route, g.peer, until)
 	return resp, true, err
+}
+
+// again is a copy of a request that was sent, perhaps, with its body anew.
+func again(req *http.Request) (*http.Request, error) {
+	next := req.Clone(req.Context())
+	if req.GetBody == nil {
+		return next, nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	next.Body = body
+	return next, nil
 }
 
 // answersPlainly reports whether the answer to a TLS handshake was HTTP.
@@ -208,7 +230,7 @@ func (g *gate) refusal(s *session) *refusal {
 	}
 	return &refusal{
 		peer: g.peer, err: ErrTokenRefused, what: fmt.Sprintf("after the login for %s, and with a token of %s, it still answers 401", g.entry.domain, s.tokens.name),
-		hint: fmt.Sprintf("; may this login read %s, and does the server trust that token server?", g.entry.repository),
+		hint: fmt.Sprintf("; may this login %s %s, and does the server trust that token server?", g.entry.do.verb(), g.entry.repository),
 	}
 }
 

@@ -38,7 +38,27 @@ type entry struct {
 	route      route
 	domain     string // whose login is used
 	repository string // as the scope of a token names it
+	do         actions
 }
+
+// actions are what a token lets its owner do (the registry's token
+// specification, "Resource actions"), with commas.
+type actions string
+
+const (
+	pull        actions = "pull"
+	pushAndPull actions = "push,pull"
+)
+
+// verb is what somebody who is kept out wanted to do.
+func (a actions) verb() string {
+	if a == pushAndPull {
+		return "write to"
+	}
+	return "read"
+}
+
+func (a actions) list() []string { return strings.Split(string(a), ",") }
 
 // A session is what opened an entry: the answer to a challenge, which is a
 // token until it expires, or name and password.
@@ -87,7 +107,7 @@ func (g *gate) answer(asked []challenge.Challenge, login Login, plain bool) (*se
 			Transport:   source,
 			Credentials: store{seal(login)},
 			ClientID:    clientID,
-			Scopes:      []auth.Scope{auth.RepositoryScope{Repository: g.entry.repository, Actions: []string{"pull"}}},
+			Scopes:      []auth.Scope{auth.RepositoryScope{Repository: g.entry.repository, Actions: g.entry.do.list()}},
 		})
 		return s, nil
 	default:

@@ -29,6 +29,7 @@ type tokenSource struct {
 	peer    peer
 	login   sealed[Login]
 	domain  string
+	do      actions
 	showing func() *showing // of the login to the realm
 }
 
@@ -37,7 +38,7 @@ type tokenSource struct {
 // shown to the gate's host alone.
 func (g *gate) tokenSource(realm *url.URL, login Login) *tokenSource {
 	t := &tokenSource{
-		clients: g.clients, realm: realm, login: seal(login), domain: g.entry.domain,
+		clients: g.clients, realm: realm, login: seal(login), domain: g.entry.domain, do: g.entry.do,
 		route: g.entry.route, peer: g.clients.tokenServer(realm, g.peer),
 		showing: func() *showing { return g.showing(realm.Host, login) },
 	}
@@ -93,7 +94,7 @@ func (t *tokenSource) refusal(code int) *refusal {
 	case code == http.StatusUnauthorized, code == http.StatusBadRequest && t.login().IdentityToken != "": // RFC 6749, 5.2: invalid_grant
 		return refusesLogin(t.peer, t.domain, code, t.clients.opts.Credentials)
 	case code == http.StatusForbidden:
-		return &refusal{peer: t.peer, err: ErrLoginRefused, what: fmt.Sprintf("it gives the login for %s no token (%d)", t.domain, code), hint: "; may it read this repository?"}
+		return &refusal{peer: t.peer, err: ErrLoginRefused, what: fmt.Sprintf("it gives the login for %s no token (%d)", t.domain, code), hint: "; may it " + t.do.verb() + " this repository?"}
 	default:
 		return nil
 	}
