@@ -16,8 +16,20 @@ const (
 	manual = "docker-stig manual"
 )
 
-// topics are the pages that every command's page leads to.
-var topics = []string{"docker-stig-policy(5)", "docker-stig-trust(7)", "docker-stig-authz(8)"}
+// topics are the pages that a command's page leads to, by the command's second
+// word; "" is docker stig itself.
+var topics = map[string][]string{
+	"":        {"docker-stig-check(7)", "docker-stig-fix(7)", "docker-stig-trust(7)", "docker-stig-signing(7)", "docker-stig-authz(8)", "docker-stig-site(5)", "docker-stig-policy(5)"},
+	"check":   {"docker-stig-check(7)", "docker-stig-site(5)", "docker-stig-policy(5)"},
+	"rules":   {"docker-stig-check(7)", "docker-stig-site(5)"},
+	"site":    {"docker-stig-site(5)", "docker-stig-check(7)"},
+	"fix":     {"docker-stig-fix(7)", "docker-stig-site(5)", "docker-stig-signing(7)"},
+	"undo":    {"docker-stig-fix(7)"},
+	"history": {"docker-stig-fix(7)"},
+	"trust":   {"docker-stig-trust(7)", "docker-stig-signing(7)", "docker-stig-policy(5)"},
+	"authz":   {"docker-stig-authz(8)", "docker-stig-policy(5)"},
+	"version": nil,
+}
 
 // commandPages makes a page of each command that help shows, by file name.
 func commandPages(cmd *cobra.Command, date string) map[string][]byte {
@@ -102,10 +114,19 @@ func seeAlso(cmd *cobra.Command) []string {
 	if cmd.HasParent() {
 		links = append(links, link(pageName(cmd.Parent())+"(1)"))
 	}
-	for _, topic := range topics {
+	for _, topic := range topics[subject(cmd)] {
 		links = append(links, link(topic))
 	}
 	return links
+}
+
+// subject is a command's second word, "" of docker stig itself.
+func subject(cmd *cobra.Command) string {
+	words := strings.Fields(cmd.CommandPath())
+	if len(words) < 3 {
+		return ""
+	}
+	return words[2]
 }
 
 // link sets a page's name bold and its section plain, as man(1) wants it.

@@ -154,12 +154,30 @@ as it is
 \fB\-f\fR, \fB\-\-file\fR \fIFILE\fR
 Write FILE (default out.json)
 .SH SEE ALSO
-\fBdocker\-stig\-policy\fR(5),
-\fBdocker\-stig\-trust\fR(7),
-\fBdocker\-stig\-authz\fR(8)
-`
+` + strings.Join(seeAlso(cmd), ",\n") + "\n"
 	if diff := cmp.Diff(want, string(commandPage(cmd, "2023-11-14"))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestTopics: every command leads to pages, and each of them is there.
+func TestTopics(t *testing.T) {
+	t.Parallel()
+	stig, err := dockerStig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range visible(stig) {
+		pages, known := topics[subject(cmd)]
+		if !known {
+			t.Errorf("the page of %s leads nowhere: add it to topics", cmd.CommandPath())
+		}
+		for _, page := range append(pages, topics[""]...) {
+			file := "../../docs/man/" + strings.NewReplacer("(", ".", ")", ".md").Replace(page)
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("the page of %s leads to %s: %v", cmd.CommandPath(), page, err)
+			}
+		}
 	}
 }
 

@@ -23,12 +23,14 @@ import (
 // pages of docker stig's commands, which TestEveryCommandBringsItsPage counts.
 var contents = map[string]map[string]string{
 	"docker-stig": {
-		"/usr/libexec/docker/cli-plugins/docker-stig": "755 root:root",
-		"/usr/share/doc/docker-stig/copyright":        "644 root:root",
-		"/usr/share/man/man5/docker-stig-policy.5.gz": "644 root:root",
-		"/usr/share/man/man5/docker-stig-site.5.gz":   "644 root:root",
-		"/usr/share/man/man7/docker-stig-check.7.gz":  "644 root:root",
-		"/usr/share/man/man7/docker-stig-trust.7.gz":  "644 root:root",
+		"/usr/libexec/docker/cli-plugins/docker-stig":  "755 root:root",
+		"/usr/share/doc/docker-stig/copyright":         "644 root:root",
+		"/usr/share/man/man5/docker-stig-policy.5.gz":  "644 root:root",
+		"/usr/share/man/man5/docker-stig-site.5.gz":    "644 root:root",
+		"/usr/share/man/man7/docker-stig-check.7.gz":   "644 root:root",
+		"/usr/share/man/man7/docker-stig-fix.7.gz":     "644 root:root",
+		"/usr/share/man/man7/docker-stig-signing.7.gz": "644 root:root",
+		"/usr/share/man/man7/docker-stig-trust.7.gz":   "644 root:root",
 	},
 	"docker-stig-authz": {
 		"/usr/sbin/docker-stig-authz":                       "755 root:root",
