@@ -55,7 +55,7 @@ func (r fileRule) fix(ctx context.Context, h *host.Host) (change.Wanted, error) 
 func (r fileRule) lasts(ctx context.Context, h *host.Host, p place, wanted *change.Wanted) error {
 	hosts, err := h.Option(ctx, "hosts")
 	if err != nil || slices.ContainsFunc(hosts.Value, func(address string) bool { return strings.HasPrefix(address, "fd://") }) {
-		wanted.Notes = append(wanted.Notes, p.path+" is made anew when docker.socket starts: so that it lasts, set SocketUser, SocketGroup and SocketMode in a drop-in of docker.socket")
+		r.handedOver(ctx, h, p, wanted)
 		return nil //nolint:nilerr // an engine that cannot be found keeps nobody from giving its socket an owner
 	}
 	group, err := h.Option(ctx, "group")
@@ -65,6 +65,28 @@ func (r fileRule) lasts(ctx context.Context, h *host.Host, p place, wanted *chan
 	more, err := inConfig(ctx, h, r.id, "group", member{"/group", socketGroup})
 	wanted.Changes, wanted.Person = append(wanted.Changes, more.Changes...), append(wanted.Person, more.Person...)
 	return err
+}
+
+// socketDropIn says for docker.socket what the guide wants of its socket
+// (DKER-EE-005310, DKER-EE-005320). What is written by systemctl edit
+// (override.conf), or for a guard (zz-…), comes later and wins.
+const (
+	socketDropIn = "/etc/systemd/system/docker.socket.d/docker-stig.conf"
+	socketUnit   = "[Socket]\nSocketUser=root\nSocketGroup=" + socketGroup + "\nSocketMode=0660\n"
+)
+
+// handedOver has systemd make a socket as it is wanted from its next start on.
+func (r fileRule) handedOver(ctx context.Context, h *host.Host, p place, wanted *change.Wanted) {
+	_, down := h.Stat("/run/systemd/system") // sd_booted(3)
+	unit, err := h.Unit(ctx, "docker.socket")
+	if down != nil || err != nil || unit.Path == "" || unit.Masked {
+		wanted.Notes = append(wanted.Notes, p.path+" is made anew when docker.socket starts: so that it lasts, set SocketUser, SocketGroup and SocketMode in a drop-in of docker.socket")
+		return
+	}
+	wanted.Changes = append(wanted.Changes, change.Change{
+		Serves: []stig.ID{r.id}, Disruption: change.None,
+		File: &change.File{Path: socketDropIn, Content: socketUnit, Then: change.DaemonReload},
+	})
 }
 
 // socketGroup is the group whose members may ask the engine.

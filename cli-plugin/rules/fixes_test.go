@@ -45,7 +45,7 @@ func TestFixes(t *testing.T) {
 func told(wanted change.Wanted) string {
 	all := slices.Concat(wanted.Notes, wanted.Person)
 	for _, c := range wanted.Changes {
-		all = append(all, c.Wish())
+		all = append(all, c.Subject()+": "+c.Wish())
 	}
 	return strings.Join(all, "\n")
 }
