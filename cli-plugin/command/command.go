@@ -6,6 +6,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -93,6 +94,20 @@ func arguments(least, most int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// together is one error of two. The first gives the exit code, and both are
+// said: docker's own runner of plugins prints nothing but the status.
+func together(first, second error) error {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	status := cli.StatusError{StatusCode: 1}
+	_ = errors.As(first, &status)
+	return exit(status.StatusCode, "%v\n%v", first, second)
 }
 
 // exit ends the program with a code and a last line on standard error.

@@ -69,9 +69,9 @@ package itself is for a person to install.
 what it was made from has changed.
 
 Exit codes: 0 the requirements hold now; 2 --dry-run or --out has something to
-change, or a requirement is still open; 3 nothing is open, but something could
-not be found out; 4 the fix was rolled back; 1 nothing was done, or not all
-could be rolled back.`,
+change, a requirement is still open, or the plan of --plan no longer holds; 3
+nothing is open, but something could not be found out; 4 the fix was rolled back;
+1 everything else: what was done all the same is said.`,
 		Example: `  docker stig fix --dry-run
   sudo docker stig fix --allow-restart
   docker stig fix V-235847 --ucp-url https://ucp.example.com --ucp-username admin --ucp-password-file pw
@@ -222,7 +222,7 @@ func (o fixOptions) keep(dockerCLI command.Cli, plan remedy.Plan) error {
 	if !plan.Empty() {
 		return exit(exitNo, "there is something to change; nothing was done")
 	}
-	return nil
+	return checkExit(plan.Checklist(), stig.CATIII)
 }
 
 // apply asks and changes, and shows how the requirements stand then.
@@ -238,7 +238,7 @@ func (o fixOptions) apply(ctx context.Context, dockerCLI command.Cli, t *transac
 	j, after, err := plan.Apply(ctx, t.runner, func(ctx context.Context) (remedy.Plan, error) { return remedy.Make(ctx, anew(h), again) }, planOptions)
 	proof := o.signing.verified(ctx)
 	if err != nil {
-		return errors.Join(failed(err), proof)
+		return together(failed(err), proof)
 	}
 	_, _ = fmt.Fprintln(dockerCLI.Err(), told(plan, j))
 	checklist := after.Checklist()

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/streams"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -92,10 +89,6 @@ func (d dtrLogins) Login(host string) (access.Login, error) {
 // Signer is who was named.
 func (s *fixSigner) Signer() string { return s.signer }
 
-// certDirs are where docker has the authorities of registries and of their
-// trust servers: in DTR they are one host.
-func certDirs() []string { return []string{filepath.Join(config.Dir(), "tls"), certsDir} }
-
 // Stand asks the registry what each tag is by now.
 func (s *fixSigner) Stand(ctx context.Context, tags []change.Publish) []error {
 	_, errs := s.look(ctx, tags)
@@ -138,7 +131,7 @@ func lookUp(ctx context.Context, clients *access.Clients, tag change.Publish) (s
 // Publish looks at the tags once more, and signs those that have not moved,
 // repository by repository. Its error names what is not signed.
 func (s *fixSigner) Publish(ctx context.Context, tags []change.Publish) error {
-	signer, err := s.keys(ctx)
+	signer, err := s.openAs(ctx, s.cli, s.logins)
 	if err != nil {
 		return fmt.Errorf("nothing was signed: %w", err)
 	}
@@ -158,22 +151,6 @@ func (s *fixSigner) Publish(ctx context.Context, tags []change.Publish) error {
 	progress := newPublishing(s.cli.Err(), standing)
 	s.results = signer.Publish(ctx, standing, signing.Order{Signer: s.signer, Done: progress.done})
 	return errors.Join(writeSigned(s.to, s.results), s.failed(gone))
-}
-
-// keys opens docker's.
-func (s *fixSigner) keys(ctx context.Context) (*signing.Signer, error) {
-	loaded, err := s.policy.load()
-	if err != nil {
-		return nil, err
-	}
-	return signing.New(signing.Options{
-		Dir:         trustDir(),
-		Server:      func(ref reference.Named) (signing.Server, error) { return s.serverOf(loaded, ref), nil },
-		Logins:      s.logins,
-		CertDirs:    certDirs(),
-		Passphrases: passphrases(ctx, s.cli),
-		RootKey:     s.rootKey,
-	})
 }
 
 // failed names what was not signed: tags that have moved, and repositories.

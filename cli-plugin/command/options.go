@@ -21,7 +21,6 @@ import (
 	"github.com/docker-stig/docker-stig/shared/trust/access"
 	"github.com/docker-stig/docker-stig/shared/trust/policy"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/config"
 	"github.com/spf13/pflag"
 )
 
@@ -133,7 +132,7 @@ func newVerifier(dockerCLI command.Cli, p *policy.Policy) *policy.Verifier {
 		Now:      time.Now,
 		StateDir: stateDir(),
 		Logins:   access.DockerConfig(dockerCLI.ConfigFile()),
-		CertDirs: []string{filepath.Join(config.Dir(), "tls"), certsDir},
+		CertDirs: certDirs(),
 		Log:      slog.New(talker{dockerCLI.Err()}),
 	})
 }

@@ -18,7 +18,7 @@ var renewals = map[string]string{
 	"targets":          "have whoever holds the repository key sign again",
 	"snapshot":         "see that a trust server answers, which renews it if it holds the key; else whoever signs next does",
 	timestampRole:      "see that a trust server answers, which renews it when it has expired",
-	"targets/releases": "have one of the signers sign again (docker trust sign)",
+	"targets/releases": "have one of the signers sign again (docker stig trust sign)",
 }
 
 // renewal is what to do before a role expires.
@@ -26,7 +26,7 @@ func renewal(role notary.Role) string {
 	if advice, ok := renewals[role.Name]; ok {
 		return advice
 	}
-	return fmt.Sprintf("have %s sign again (docker trust sign)", role.Signer())
+	return fmt.Sprintf("have %s sign again (docker stig trust sign)", role.Signer())
 }
 
 // refusedFrom says from when starts are refused, why then, and what to do

@@ -58,7 +58,7 @@ const sampleTable = `example.com/app
   Source   server
   Servers  https://a.example.com, https://b.example.com
   Starts are refused from 2026-03-14 12:00 UTC (in 13 days), when timestamp expires, unless a trust server answers then: it renews the timestamp.
-  WARNING: targets/qa expires 2026-03-10 12:00 UTC (in 9 days): have qa sign again (docker trust sign)
+  WARNING: targets/qa expires 2026-03-10 12:00 UTC (in 9 days): have qa sign again (docker stig trust sign)
 
   ROLE         VERSION  THRESHOLD  SIGNED BY    TAGS  EXPIRES                             MAY SIGN
   root         2        1          1 of 1 keys  -     2036-02-27 12:00 UTC (in 10 years)  -
@@ -159,7 +159,7 @@ func TestInspectionJSON(t *testing.T) {
 		AdministrativeKeys: []jsonSigner{{"Root", []jsonID{{strings.Repeat("b", 64)}}}, {"Repository", []jsonID{{strings.Repeat("c", 64)}}}},
 		Verdict:            "accepted", Scope: "example.com/**", Source: "server", Servers: i.servers,
 		RefusedFrom: "2026-03-14T12:00:00Z", NextExpiry: &jsonExpiry{"targets/qa", "2026-03-10T12:00:00Z"},
-		Warnings: []string{"targets/qa expires 2026-03-10 12:00 UTC (in 9 days): have qa sign again (docker trust sign)"},
+		Warnings: []string{"targets/qa expires 2026-03-10 12:00 UTC (in 9 days): have qa sign again (docker stig trust sign)"},
 	}
 	wantTags := []jsonTag{
 		{Name: "1.0", Verdict: "signed", Digest: string(digest.FromString("one")), Signers: []string{"qa"}, Expires: "2026-03-10T12:00:00Z"},

@@ -151,7 +151,7 @@ func newTrustKeyBackupCommand(dockerCLI command.Cli) *cobra.Command {
 		Short: "Write all private keys to a file under a passphrase",
 		Long: `Write the private keys in docker's folder to a new file, under a passphrase of its
 own (scrypt, XSalsa20-Poly1305). In it, each key has its own passphrase still. The
-folder of the file must be closed to everybody else. Without the root key no
+folder of the file must be closed to all but its owner and group. Without the root key no
 repository can be given new keys: keep the backup where nothing else is.`,
 		Example: `  docker stig trust key backup /media/safe/docker-keys.pem`,
 		Args:    arguments(1, 1),

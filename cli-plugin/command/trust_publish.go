@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/signing"
@@ -72,7 +71,7 @@ func runTrustPublish(ctx context.Context, dockerCLI command.Cli, signer *signing
 	if err := writeSigned(dockerCLI.Out(), results); err != nil {
 		return err
 	}
-	return errors.Join(notPublished(results), opts.signing.prove(context.WithoutCancel(ctx), dockerCLI, results))
+	return together(notPublished(results), opts.signing.prove(context.WithoutCancel(ctx), dockerCLI, results))
 }
 
 // pinned refuses to begin repositories with a root that the policy would not

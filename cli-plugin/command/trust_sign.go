@@ -111,7 +111,7 @@ func runTrustSign(ctx context.Context, dockerCLI command.Cli, opts signOptions) 
 	if err := writeSigned(dockerCLI.Out(), results); err != nil {
 		return err
 	}
-	return errors.Join(notPublished(results), opts.signing.prove(context.WithoutCancel(ctx), dockerCLI, results))
+	return together(notPublished(results), opts.signing.prove(context.WithoutCancel(ctx), dockerCLI, results))
 }
 
 func (o signOptions) checkSigner() error {
@@ -131,7 +131,7 @@ func (o signOptions) resolve(ctx context.Context, dockerCLI command.Cli) (*signi
 	if err != nil {
 		return nil, nil, err
 	}
-	clients := access.New(access.Options{Credentials: access.DockerConfig(dockerCLI.ConfigFile()), CertDirs: []string{certsDir}})
+	clients := access.New(access.Options{Credentials: access.DockerConfig(dockerCLI.ConfigFile()), CertDirs: certDirs()})
 	defer clients.Close()
 	targets, err := signing.Resolve(ctx, clients, refs)
 	if err != nil {

@@ -38,8 +38,12 @@ func (o *signingOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.server, "server", "", "Trust server, https://HOST[:PORT] (env "+serverVariable+"; default the policy's, or else the registry's host)")
 }
 
-// open makes a signer of docker's keys.
+// open makes a signer of docker's keys, with docker's logins.
 func (o *signingOptions) open(ctx context.Context, dockerCLI command.Cli) (*signing.Signer, error) {
+	return o.openAs(ctx, dockerCLI, access.DockerConfig(dockerCLI.ConfigFile()))
+}
+
+func (o *signingOptions) openAs(ctx context.Context, dockerCLI command.Cli, logins access.Credentials) (*signing.Signer, error) {
 	loaded, err := o.policy.load()
 	if err != nil {
 		return nil, err
@@ -47,12 +51,16 @@ func (o *signingOptions) open(ctx context.Context, dockerCLI command.Cli) (*sign
 	return signing.New(signing.Options{
 		Dir:         trustDir(),
 		Server:      func(ref reference.Named) (signing.Server, error) { return o.serverOf(loaded, ref), nil },
-		Logins:      access.DockerConfig(dockerCLI.ConfigFile()),
-		CertDirs:    []string{filepath.Join(config.Dir(), "tls"), certsDir},
+		Logins:      logins,
+		CertDirs:    certDirs(),
 		Passphrases: passphrases(ctx, dockerCLI),
 		RootKey:     o.rootKey,
 	})
 }
+
+// certDirs are where docker has the authorities of registries and of their
+// trust servers: in DTR they are one host.
+func certDirs() []string { return []string{filepath.Join(config.Dir(), "tls"), certsDir} }
 
 // withSigner is a command on trust servers. A signal ends what is under way.
 func withSigner(dockerCLI command.Cli, o *signingOptions, run func(context.Context, *signing.Signer, []string) error) func(*cobra.Command, []string) error {

@@ -9,7 +9,7 @@ import (
 // only says what is the matter.
 var advice = map[Reason]string{
 	Unreachable:    "try again; if it stays so, see whether the trust server and the engine answer",
-	Unsigned:       "have its publisher sign it (docker trust sign), or use what is signed",
+	Unsigned:       "have its publisher sign it (docker stig trust sign), or use what is signed",
 	NoScope:        "use an image from a repository the policy covers, or pin the root key of this one (docker stig trust pin)",
 	UnknownSigner:  "have it signed by those the policy names; if the key is theirs after all, compare its ID with them by another way and add it to the policy",
 	BadSignature:   "do not use it before its publisher has explained this",

@@ -331,7 +331,7 @@ func TestFixSigns(t *testing.T) {
 
 	out := d.stig(t, 2, "fix", "--dry-run", "--signer", "qa", "V-235846")
 	wants(t, out.stdout, "signing 3 tags in 2 repositories\n", d.at("prod/web:1")+"  "+first[d.at("prod/web:1")]+"  qa\n")
-	wants(t, d.fix(t, 0, "--dry-run").stdout, "say with --signer who vouches for it", "There is nothing to change.")
+	wants(t, d.fix(t, 2, "--dry-run").stdout, "say with --signer who vouches for it", "There is nothing to change.")
 	wants(t, d.fix(t, 2, "--yes", "--signer", "qa").stdout, "give --accept-irrevocable", "There is nothing to change.")
 	wants(t, d.fix(t, 1, "--signer", "qa").stderr, "nobody is there to ask, and nothing was changed")
 	wants(t, d.docker(t, "stig", "fix", "--dry-run", "--signer", "qa").stdout, "signing 3 tags in 2 repositories", "name the rule to have it signed")
