@@ -85,12 +85,14 @@ type Owner struct {
 }
 
 // A File has a content, or is to be gone. One that is there keeps its owner and
-// mode; a new one is root's, 0644.
+// mode; a new one is root's, 0644. See MarshalJSON for what is written down.
 type File struct {
-	Path    string `json:"path"`
-	Content string `json:"content,omitempty"`
-	Remove  bool   `json:"remove,omitempty"`
-	Then    Then   `json:"then,omitempty"`
+	Path    string
+	Content string
+	Remove  bool
+	Then    Then
+
+	sum string // of the content, where only that is known: it was written down
 }
 
 // Lines stand in a file, behind those that are there.
@@ -118,7 +120,8 @@ type Setting struct {
 	Value   json.RawMessage `json:"value"`
 }
 
-// The targets of settings; a container's ID stands behind the last.
+// The targets of settings; a container's ID and, behind a slash, the limit that
+// is set stand behind the last.
 const (
 	UCPConfig   = "ucp-config"
 	DTRSettings = "dtr-settings"
@@ -142,6 +145,9 @@ type Program struct {
 	Title string   `json:"title"`
 	Argv  []string `json:"argv"`
 	Undo  []string `json:"undo,omitempty"` // empty: it cannot be taken back
+	// Done ends well if what the program does is so, and with a status of its
+	// own if it is not. What can be taken back has one.
+	Done []string `json:"done,omitempty"`
 }
 
 // Publish signs a tag of a repository, and publishes the signature.
@@ -237,6 +243,8 @@ func (c Change) Check() error {
 		return fmt.Errorf("what %s is to hold is not UTF-8: please report this", c.File.Path)
 	case c.Publish != nil && c.Irrevocable == "", c.Program != nil && len(c.Program.Undo) == 0 && c.Irrevocable == "":
 		return errors.New("a change that cannot be taken back has to say so: please report this")
+	case c.Program != nil && len(c.Program.Undo) > 0 && len(c.Program.Done) == 0:
+		return errors.New("a program that can be taken back has to say how one sees that it is done: please report this")
 	}
 	return nil
 }
@@ -286,12 +294,13 @@ func SetSetting(target, title, pointer string, value any, serves ...stig.ID) (Ch
 
 // limitsForGood are what an update of a container takes, and cannot take off
 // again: the engine takes 0 for "as it is".
-var limitsForGood = []string{"Memory", "NanoCPUs", "CPUShares"}
+var limitsForGood = []string{"Memory", "CPUShares"}
 
 // SetLimit wants a limit or the restart policy of a container, by the name of
-// the engine's API, to have a value; before is its number now.
+// the engine's API, to have a value; before is its number now. Each is a
+// document of its own: what is set for good is no part of what is taken back.
 func SetLimit(id, title, name string, before int64, value any, serves ...stig.ID) (Change, error) {
-	c, err := SetSetting(Container+id, "container "+title, "/"+name, value, serves...)
+	c, err := SetSetting(Container+id+"/"+name, "container "+title, "/"+name, value, serves...)
 	if err == nil && before == 0 && slices.Contains(limitsForGood, name) {
 		c.Irrevocable = "the engine cannot take " + name + " off a container again: only one that is made anew is without"
 	}

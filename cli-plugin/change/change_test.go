@@ -154,6 +154,7 @@ func TestCheck(t *testing.T) {
 		"not UTF-8":      {Serves: ids, Disruption: None, File: &File{Content: "\xff"}},
 		"not taken back": {Serves: ids, Disruption: None, Publish: &Publish{}},
 		"no way back":    {Serves: ids, Disruption: None, Program: &Program{Argv: []string{"true"}}},
+		"no way to see":  {Serves: ids, Disruption: None, Program: &Program{Argv: []string{"true"}, Undo: []string{"true"}}},
 	} {
 		if c.Check() == nil {
 			t.Errorf("%s: it passes", name)

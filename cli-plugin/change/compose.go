@@ -24,6 +24,8 @@ func (c Change) ApplyTo(s disk.State) (disk.State, error) {
 		return c.Option.applyTo(s)
 	case c.Owner != nil:
 		return c.Owner.applyTo(s)
+	case c.File != nil && c.File.sum != "":
+		return s, errors.New("its content is not known, as it was written down without: make the plan anew")
 	case c.File != nil && c.File.Remove:
 		return disk.State{}, nil
 	case c.File != nil:

@@ -2,6 +2,7 @@ package change
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/hexops/gotextdiff"
@@ -20,12 +21,13 @@ const (
 
 // Diff shows what differs, and nothing else: what stands around it may hold a
 // secret, and no output may. It is a unified diff without context, or, where a
-// line of that would hold more than what differs, the members that do.
+// line of that would hold more than what differs, the members that do. Of a
+// text, passwords in the lines that differ are not shown, either.
 func Diff(form Form, name, was, is string, before, after []byte) string {
 	head := fmt.Sprintf("--- %s (%s)\n+++ %[1]s (%[3]s)\n", name, was, is)
 	runs := runsOf(before, after)
 	if form == Text {
-		return head + lines(runs)
+		return head + withoutSecrets(lines(runs))
 	}
 	from, err := leavesOf(form, before)
 	if err != nil {
@@ -106,4 +108,17 @@ func lines(runs []run) string {
 		}
 	}
 	return b.String()
+}
+
+// The secrets that a line of a text may hold: the name and password of an
+// address (RFC 3986, 3.2.1), and the value of an option such as password= in a
+// file of yum's, where it stands as lines of a diff do.
+var (
+	userinfo = regexp.MustCompile(`://[^/\s]*@`)
+	password = regexp.MustCompile(`(?mi)^([-+][ \t]*[\w.-]*(?:passw(?:or)?d|secret|token)[\w.-]*[ \t]*[:=]).+$`)
+)
+
+func withoutSecrets(text string) string {
+	text = userinfo.ReplaceAllString(text, "://<NOT SHOWN>@")
+	return password.ReplaceAllString(text, "${1}<NOT SHOWN>")
 }

@@ -105,3 +105,21 @@ func FuzzDiff(f *testing.F) {
 		}
 	})
 }
+
+// TestDiffHidesPasswords: the lines that differ may hold some, or be told apart
+// by them.
+func TestDiffHidesPasswords(t *testing.T) {
+	t.Parallel()
+	for before, want := range map[string]string{
+		"deb https://me:a@b?#@h/x y z\n":            "-deb https://<NOT SHOWN>@h/x y z\n",
+		"URIs: https://secret@h/x https://:p@h/y\n": "-URIs: https://<NOT SHOWN>@h/x https://<NOT SHOWN>@h/y\n",
+		"password=secret words\n":                   "-password=<NOT SHOWN>\n",
+		"  Proxy_Password : secret\n":               "-  Proxy_Password :<NOT SHOWN>\n",
+		"-w /etc/passwd -p wa\n":                    "--w /etc/passwd -p wa\n",
+		"mail=me@example.com https://h/@x\n":        "-mail=me@example.com https://h/@x\n",
+	} {
+		if got := Diff(Text, "f", "now", "planned", []byte(before), nil); !strings.HasSuffix(got, "@@\n"+want) {
+			t.Errorf("%q:\n%s", before, got)
+		}
+	}
+}

@@ -11,8 +11,11 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/pflag"
 
+	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/change/systemd"
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/dtr"
+	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
 	"github.com/docker-stig/docker-stig/cli-plugin/remedy"
 	"github.com/docker-stig/docker-stig/cli-plugin/remedy/documents"
 	"github.com/docker-stig/docker-stig/cli-plugin/remedy/engine"
@@ -39,11 +42,52 @@ func (o transactionOptions) restartWith() []string { return strings.Fields(o.res
 // transactions are those of this machine's state folder.
 type transactions struct {
 	runner transaction.Runner
-	places documents.Places
+	places places
+}
+
+// places are where documents lie. None is reached for before one of its
+// documents is asked for: what is cut off is taken back whether the others are
+// there or not.
+type places struct {
+	dockerCLI command.Cli
+	ucp       func() (*ucp.Client, error)
+	dtr       func() (*dtr.Client, error)
+}
+
+// placesOf are those of a host that is open.
+func placesOf(dockerCLI command.Cli, h *host.Host) places {
+	return places{
+		dockerCLI: dockerCLI,
+		ucp:       func() (*ucp.Client, error) { return h.UCP, nil },
+		dtr:       func() (*dtr.Client, error) { return h.DTR, nil },
+	}
+}
+
+// Open finds a document by its target.
+func (p places) Open(target string) (documents.Document, error) {
+	found := documents.Places{Talk: func(text string) { _, _ = fmt.Fprintln(p.dockerCLI.Err(), text) }}
+	var err error
+	switch target {
+	case change.UCPConfig:
+		found.UCP, err = p.ucp()
+	case change.DTRSettings:
+		found.DTR, err = p.dtr()
+	default:
+		found.Engine = p.dockerCLI.Client()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found.Open(target)
 }
 
 func (o transactionOptions) open(dockerCLI command.Cli, h *host.Host) *transactions {
-	t := &transactions{places: documents.Places{Engine: dockerCLI.Client(), UCP: h.UCP, DTR: h.DTR, Talk: func(text string) { _, _ = fmt.Fprintln(dockerCLI.Err(), text) }}}
+	return o.over(dockerCLI, placesOf(dockerCLI, h))
+}
+
+// over are the transactions that change documents of some places.
+func (o transactionOptions) over(dockerCLI command.Cli, at places) *transactions {
+	t := &transactions{places: at}
 	t.runner = transaction.Runner{
 		Store: transaction.StoreIn(stateDir()),
 		Now:   time.Now,

@@ -32,7 +32,7 @@ func newUndoCommand(dockerCLI command.Cli) *cobra.Command {
 the one of an ID that docker stig history lists. A file that others have changed
 since is not overwritten: the difference is shown, and nothing is done, unless
 --leave-changed leaves it as it is and takes back all else. A fix that was cut
-off is rolled back first.
+off is rolled back first. UCP and DTR are asked only for what was changed there.
 
 Exit codes: 0 it is taken back; 2 others have changed it since, or --dry-run
 found something to take back; 1 everything else.`,
@@ -46,21 +46,24 @@ found something to take back; 1 everything else.`,
 	}
 	flags := cmd.Flags()
 	opts.host.addFlags(flags)
+	for _, name := range []string{"policy", "host-root", "parallel"} {
+		flags.Lookup(name).Hidden = true // what is judged with them is none of an undo
+	}
 	opts.transaction.addFlags(flags)
 	flags.BoolVarP(&opts.yes, "yes", "y", false, "Take back without asking")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "Show what would be taken back, and do nothing")
-	flags.BoolVar(&opts.leaveChanged, "leave-changed", false, "Leave as it is what others have changed since")
+	flags.BoolVar(&opts.leaveChanged, "leave-changed", false, "Leave as it is what others have changed since, and what no program can take back")
 	return cmd
 }
 
 func runUndo(ctx context.Context, dockerCLI command.Cli, opts undoOptions) error {
-	h, err := opts.host.open(dockerCLI)
+	at, err := opts.places(dockerCLI)
 	if err != nil {
 		return err
 	}
 	ctx, stop := whileWanted(ctx)
 	defer stop()
-	t := opts.transaction.open(dockerCLI, h)
+	t := opts.transaction.over(dockerCLI, at)
 	before, err := t.runner.Store.Unfinished()
 	if err != nil {
 		return err

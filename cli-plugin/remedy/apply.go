@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/change/disk"
@@ -131,15 +133,26 @@ func (p Plan) Encode() ([]byte, error) {
 // ReadPlan reads a plan that was written down. It is there to be held against
 // one that is made now: see Same.
 func ReadPlan(path string) (Plan, error) {
-	var p Plan
-	if info, err := os.Stat(path); err == nil && info.Size() > maxPlan {
-		return p, fmt.Errorf("%s has more than %d MiB: is it a plan?", path, maxPlan>>20)
-	}
-	now, err := os.ReadFile(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO is not waited for
 	if err != nil {
-		return p, fmt.Errorf("reading the plan: %w", err)
+		return Plan{}, fmt.Errorf("reading the plan: %w", err)
 	}
-	return decodePlan(path, now)
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return Plan{}, fmt.Errorf("reading the plan: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return Plan{}, fmt.Errorf("%s is no regular file: name the one that docker stig fix --out has written", path)
+	}
+	raw, err := io.ReadAll(io.LimitReader(file, maxPlan+1))
+	if err != nil {
+		return Plan{}, fmt.Errorf("reading the plan: %w", err)
+	}
+	if len(raw) > maxPlan {
+		return Plan{}, fmt.Errorf("%s has more than %d MiB: is it a plan?", path, maxPlan>>20)
+	}
+	return decodePlan(path, raw)
 }
 
 func decodePlan(path string, raw []byte) (Plan, error) {

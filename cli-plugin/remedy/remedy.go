@@ -111,7 +111,7 @@ func Make(ctx context.Context, h *host.Host, o Options) (Plan, error) {
 		}
 		wishes = append(wishes, wanted...)
 	}
-	plan.correct(ctx, h)
+	wishes = append(wishes, plan.correct(ctx, h)...)
 	return plan.compose(ctx, h, wishes, o)
 }
 
@@ -193,25 +193,38 @@ func (p *Plan) note(notes []string) {
 }
 
 // correct has the lines written for containers that rules find fault with: one
-// that several do is made anew once.
-func (p *Plan) correct(ctx context.Context, h *host.Host) {
+// that several do is made anew once. Where the rules are named, it gives what
+// is changed of containers as they run.
+func (p *Plan) correct(ctx context.Context, h *host.Host) []change.Change {
 	if len(p.corrected) == 0 {
-		return
+		return nil
 	}
 	var ids []stig.ID
 	for _, r := range p.corrected {
 		ids = append(ids, r.StigID)
 	}
-	wanted, err := fix(func() (change.Wanted, error) { return rules.FixContainers(ctx, h, ids...) })
-	for _, r := range p.corrected {
-		if err != nil {
-			p.Unknown = append(p.Unknown, manual(r, err.Error()))
-			continue
+	left := ids
+	wanted, err := fix(func() (wanted change.Wanted, err error) {
+		if !p.Named {
+			return rules.FixContainers(ctx, h, ids...)
 		}
-		p.Manual = append(p.Manual, manual(r, inContainers))
+		wanted, left, err = rules.UpdateContainers(ctx, h, ids...)
+		return wanted, err
+	})
+	for _, r := range p.corrected {
+		switch {
+		case err != nil:
+			p.Unknown = append(p.Unknown, manual(r, err.Error()))
+		case slices.Contains(left, r.StigID):
+			p.Manual = append(p.Manual, manual(r, inContainers))
+		}
+	}
+	if err != nil {
+		return nil
 	}
 	p.Containers = append(p.Containers, wanted.Person...)
 	p.note(wanted.Notes)
+	return wanted.Changes
 }
 
 // inContainers stands for lines that several requirements share.

@@ -206,6 +206,7 @@ func TestSame(t *testing.T) {
 
 func FuzzDecodePlan(f *testing.F) {
 	f.Add([]byte(`{"version":1,"changes":[{"serves":["A"],"disruption":"none","owner":{"path":"/f","mode":"0400"},"from":"x"}]}`))
+	f.Add([]byte(`{"version":1,"changes":[{"serves":["A"],"disruption":"none","file":{"path":"/f","sha256":"x"}},{"serves":["A"],"disruption":"none","file":{"path":"/g","remove":true}}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := decodePlan("plan.json", raw)
 		if err != nil {

@@ -45,7 +45,7 @@ func (c *composer) step(ctx context.Context, place string, changes []change.Chan
 	step.Serves = slices.Compact(step.Serves)
 	switch first := changes[0]; {
 	case first.Program != nil:
-		step.Run, step.Back = first.Program.Argv, first.Program.Undo
+		step.Run, step.Back, step.Done = first.Program.Argv, first.Program.Undo, first.Program.Done
 		return step, nil
 	case first.Setting != nil:
 		return c.documentStep(ctx, step, changes)

@@ -173,7 +173,7 @@ func healthcheck(c *container.Config, _ *container.HostConfig) []string {
 	}
 	test := []string{}
 	for _, word := range c.Healthcheck.Test {
-		test = append(test, Hide(word))
+		test = append(test, withoutSecrets(word))
 	}
 	return []string{asJSON(map[string]any{"test": test})}
 }

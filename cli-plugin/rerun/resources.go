@@ -153,7 +153,7 @@ func gpus(r container.DeviceRequest) (string, bool) {
 	if len(r.Options) > 0 {
 		var options []string
 		for _, key := range sortedKeys(r.Options) {
-			options = append(options, key+"="+Hide(r.Options[key]))
+			options = append(options, key+"="+withoutSecrets(r.Options[key]))
 		}
 		fields = append(fields, "options="+joined(options))
 	}

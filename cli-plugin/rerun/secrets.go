@@ -38,8 +38,8 @@ var (
 // hidden stands where a secret was.
 const hidden = "<NOT SHOWN>"
 
-// Hide gives a text without the secrets that it seems to hold.
-func Hide(text string) string {
+// withoutSecrets gives a text without the secrets that it seems to hold.
+func withoutSecrets(text string) string {
 	if secretShape.MatchString(text) {
 		return hidden
 	}
@@ -52,7 +52,7 @@ func Hide(text string) string {
 
 // hide gives the value of a key without secrets, and notes where one was.
 func (w *writer) hide(where, key, value string) string {
-	shown := Hide(value)
+	shown := withoutSecrets(value)
 	if value != "" && secretKey.MatchString(key) {
 		shown = hidden
 	}
@@ -76,7 +76,7 @@ func (w *writer) hideWords(words []string) []string {
 			context += option + " "
 		}
 		shown[i] = w.hide("a word of the command", option, word)
-		if behind, same := strings.CutPrefix(Hide(context+word), context); same && shown[i] == word && behind != word {
+		if behind, same := strings.CutPrefix(withoutSecrets(context+word), context); same && shown[i] == word && behind != word {
 			shown[i] = w.hide("a word of the command", "secret", word)
 		}
 	}

@@ -38,7 +38,7 @@ func Service(before, after container.InspectResponse, more ...string) Line {
 		u.flag("limit-pids", strconv.FormatInt(is, 10))
 	}
 	if check := after.Config.Healthcheck; before.Config.Healthcheck == nil && check != nil && len(check.Test) == 2 {
-		u.flag("health-cmd", Hide(check.Test[1]))
+		u.flag("health-cmd", withoutSecrets(check.Test[1]))
 	}
 	if u.was.NetworkMode.IsHost() && !u.is.NetworkMode.IsHost() {
 		u.flag("network-rm", "host")

@@ -32,9 +32,6 @@ type containerRule struct {
 	list *siteList
 	// engine judges what the engine does to all of them; nil: nothing.
 	engine func(ctx context.Context, h *host.Host) (stig.Finding, error)
-	// fix is that of a rule whose containers can be mended as they run; nil:
-	// they are made anew, which is for a person.
-	fix func(check func(context.Context, *host.Host) ([]stig.Finding, error)) Fix
 	// aside is what the summary counts beside those that pass; "": nothing.
 	aside func(c host.Container) string
 }
@@ -204,11 +201,7 @@ func (r containerRule) rule(steps []Step, readings ...string) Rule {
 		ids = append(ids, r.also)
 	}
 	check := func(ctx context.Context, h *host.Host) ([]stig.Finding, error) { return judgeContainers(ctx, h, r) }
-	fix := fixContainers(r.id, check)
-	if r.fix != nil {
-		fix = r.fix(check)
-	}
-	return Rule{IDs: ids, Check: check, Steps: slices.Concat(which, steps), Readings: readings, Fix: fix, Containers: r.fix == nil}
+	return Rule{IDs: ids, Check: check, Steps: slices.Concat(which, steps), Readings: readings, Fix: fixContainers(r.id, check), Containers: true}
 }
 
 // systemReading is that of every rule whose check filters docker ps.

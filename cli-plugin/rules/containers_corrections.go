@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
+	"github.com/docker-stig/docker-stig/cli-plugin/site"
 	"github.com/docker-stig/docker-stig/shared/stig"
 )
 
@@ -72,20 +73,23 @@ var corrections = map[stig.ID]func(context.Context, *repair){
 	"DKER-EE-002160": oneAddress,
 
 	"DKER-EE-002010": func(_ context.Context, r *repair) {
-		r.limit("SIZE", "--memory", "mem_limit", "--limit-memory")
-		r.update = append(r.update, "--memory-swap", "SIZE")
-		r.hint("put the most that it may use in the place of SIZE, such as 512m: docker stats shows what it uses")
+		size := r.limit(r.h.Site.Containers.MemoryOf(namesOf(r.c)...), "SIZE", "--memory", "mem_limit", "--limit-memory",
+			"put the most that it may use in the place of SIZE, such as 512m: docker stats shows what it uses")
+		r.update, r.create = append(r.update, "--memory-swap", size), append(r.create, "--memory-swap", size)
+		r.unset = append(r.unset, func(h *container.HostConfig) { h.Memory, h.MemorySwap = 0, 0 })
 	},
 	"DKER-EE-002020": func(_ context.Context, r *repair) {
-		r.limit("SHARES", "--cpu-shares", "cpu_shares", "")
-		r.hint("put its weight in the place of SHARES: 512 is half of what a container without any has, and 1024 counts as none")
+		r.limit(r.h.Site.Containers.CPUSharesOf(namesOf(r.c)...), "SHARES", "--cpu-shares", "cpu_shares", "",
+			"put its weight in the place of SHARES: 512 is half of what a container without any has, and 1024 counts as none")
+		r.unset = append(r.unset, func(h *container.HostConfig) { h.CPUShares = 0 })
 		if labelOf(r.c, serviceLabel) != "" {
 			r.hint("a swarm service has no CPU shares: docker update --cpu-shares lasts until the swarm makes its containers anew")
 		}
 	},
 	"DKER-EE-002780": func(_ context.Context, r *repair) {
-		r.limit("COUNT", "--pids-limit", "pids_limit", "--limit-pids")
-		r.hint("put the most processes and threads that it may have in the place of COUNT, such as 100: docker stats shows how many it has")
+		r.limit(r.h.Site.Containers.PidsLimitOf(namesOf(r.c)...), "COUNT", "--pids-limit", "pids_limit", "--limit-pids",
+			"put the most processes and threads that it may have in the place of COUNT, such as 100: docker stats shows how many it has")
+		r.unset = append(r.unset, func(h *container.HostConfig) { h.PidsLimit = nil })
 	},
 	"DKER-EE-004030": func(_ context.Context, r *repair) {
 		r.update = append(r.update, "--restart", fmt.Sprintf("on-failure:%d", maxRestarts))
@@ -103,13 +107,20 @@ var corrections = map[stig.ID]func(context.Context, *repair){
 	},
 }
 
-// limit has docker update set a limit whose value a person fills in.
-func (r *repair) limit(value, flag, key, option string) {
-	r.update = append(r.update, flag, value)
+// limit has docker update set a limit to the site's value, or to one that a
+// person fills in, and gives it.
+func (r *repair) limit(plan site.Limit, blank, flag, key, option, hint string) string {
+	value := plan.Text
+	if value == "" {
+		value = blank
+		r.hint(hint)
+	}
+	r.update, r.create = append(r.update, flag, value), append(r.create, flag, value)
 	r.keys = append(r.keys, key+": "+value)
 	if option != "" {
 		r.options = append(r.options, option, value)
 	}
+	return value
 }
 
 // faulty asks a rule about a container that has nothing but what is given.

@@ -16,35 +16,63 @@ import (
 	"github.com/docker-stig/docker-stig/shared/stig"
 )
 
-// fixContainers is the fix of a rule about containers: what a person does with
-// each that its check finds open. A container is not made anew for them: what
-// it holds and who talks to it only they know.
+// fixContainers is the fix of a rule about containers, which somebody names:
+// what docker update changes of each that its check finds open, and what a
+// person does with the others. A container is not made anew for them: what it
+// holds and who talks to it only they know.
 func fixContainers(id stig.ID, check func(context.Context, *host.Host) ([]stig.Finding, error)) Fix {
 	return func(ctx context.Context, h *host.Host) (change.Wanted, error) {
 		findings, err := check(ctx, h)
 		if err != nil {
 			return change.Wanted{}, err
 		}
-		return correctContainers(ctx, h, faultsOf(id, findings, nil))
+		wanted, _, err := correctContainers(ctx, h, faultsOf(id, findings, nil), true)
+		return wanted, err
 	}
 }
 
-// FixContainers is fixContainers for several rules at once: a container that
-// several find fault with is made anew once.
+// FixContainers is what a person does about several rules at once, where nobody
+// names them: a container that several find fault with is made anew once.
 func FixContainers(ctx context.Context, h *host.Host, ids ...stig.ID) (change.Wanted, error) {
+	faults, err := faultsOfAll(ctx, h, ids)
+	if err != nil {
+		return change.Wanted{}, err
+	}
+	wanted, _, err := correctContainers(ctx, h, faults, false)
+	return wanted, err
+}
+
+// UpdateContainers is fixContainers for several rules at once. left are those
+// that leave something to a person.
+func UpdateContainers(ctx context.Context, h *host.Host, ids ...stig.ID) (wanted change.Wanted, left []stig.ID, err error) {
+	faults, err := faultsOfAll(ctx, h, ids)
+	if err != nil {
+		return change.Wanted{}, nil, err
+	}
+	wanted, rest, err := correctContainers(ctx, h, faults, true)
+	for _, id := range ids {
+		rule, _ := For(id)
+		if slices.ContainsFunc(rest, func(f containerFault) bool { return f.id == rule.IDs[0] }) {
+			left = append(left, id)
+		}
+	}
+	return wanted, left, err
+}
+
+func faultsOfAll(ctx context.Context, h *host.Host, ids []stig.ID) ([]containerFault, error) {
 	var faults []containerFault
 	for _, id := range ids {
 		rule, ok := For(id)
 		if !ok {
-			return change.Wanted{}, fmt.Errorf("there is no rule for %s", id)
+			return nil, fmt.Errorf("there is no rule for %s", id)
 		}
 		findings, err := rule.Judge(ctx, h)
 		if err != nil {
-			return change.Wanted{}, fmt.Errorf("%s: %w", id, err)
+			return nil, fmt.Errorf("%s: %w", id, err)
 		}
 		faults = faultsOf(rule.IDs[0], findings, faults)
 	}
-	return correctContainers(ctx, h, faults)
+	return faults, nil
 }
 
 // A containerFault is what a rule has to say of a container.
@@ -53,11 +81,12 @@ type containerFault struct {
 	object  string
 	details string
 	open    bool // else it is unknown
+	updates bool // docker stig fix mends it by its rule's name
 }
 
 func faultsOf(id stig.ID, findings []stig.Finding, faults []containerFault) []containerFault {
 	for _, f := range findings {
-		said := containerFault{id, f.Object, f.Details, f.Status == stig.Open}
+		said := containerFault{id: id, object: f.Object, details: f.Details, open: f.Status == stig.Open}
 		if (said.open || f.Status == stig.NotReviewed) && !slices.Contains(faults, said) {
 			faults = append(faults, said)
 		}
@@ -65,52 +94,63 @@ func faultsOf(id stig.ID, findings []stig.Finding, faults []containerFault) []co
 	return faults
 }
 
-// correctContainers writes a block for each container with faults.
-func correctContainers(ctx context.Context, h *host.Host, faults []containerFault) (change.Wanted, error) {
+// correctContainers writes a block for each container with faults that are left
+// to a person. By the rules' name, what docker update mends is a change.
+func correctContainers(ctx context.Context, h *host.Host, faults []containerFault, named bool) (wanted change.Wanted, left []containerFault, err error) {
 	containers, err := h.Containers(ctx)
 	if err != nil {
-		return change.Wanted{}, err
+		return change.Wanted{}, nil, err
 	}
-	var wanted change.Wanted
 	images := map[string]*image.InspectResponse{}
 	for _, c := range containers {
-		var open []containerFault
+		var open, mended []containerFault
 		for _, f := range faults {
+			if f.object != objectOf(c) {
+				continue
+			}
+			update, err := f.update(h, c)
 			switch {
-			case f.object != objectOf(c):
+			case err != nil:
+				return change.Wanted{}, nil, err
 			case !f.open:
 				wanted.Person = append(wanted.Person, f.object+": "+f.details)
 			case c.System != "":
 				wanted.Notes = append(wanted.Notes, fmt.Sprintf("%s is a part of %s, which makes it and would not know another: it is left alone (%s)", f.object, c.System, f.id))
+			case update != nil && named:
+				wanted.Changes, mended = append(wanted.Changes, *update), append(mended, f)
+				continue
 			default:
+				f.updates = update != nil
 				open = append(open, f)
 			}
+			left = append(left, f)
 		}
 		if len(open) == 0 {
 			continue
 		}
-		block, err := correctContainer(ctx, h, c, open, images)
+		block, err := correctContainer(ctx, h, c, open, mended, images)
 		if err != nil {
-			return change.Wanted{}, fmt.Errorf("%s: %w", open[0].object, err)
+			return change.Wanted{}, nil, fmt.Errorf("%s: %w", open[0].object, err)
 		}
 		wanted.Person = append(wanted.Person, block)
 	}
-	return wanted, nil
+	wanted.Notes = append(wanted.Notes, updateNotes(wanted.Changes)...)
+	return wanted, left, nil
 }
 
 // correctContainer writes what is wrong with a container, and the lines that
-// mend it. All of it can be given to a shell: what is said is a comment.
-func correctContainer(ctx context.Context, h *host.Host, c host.Container, faults []containerFault, images map[string]*image.InspectResponse) (string, error) {
+// mend it. All of it can be given to a shell: what is said is a comment. What
+// is mended as the container runs is mended in one that is made anew, too.
+func correctContainer(ctx context.Context, h *host.Host, c host.Container, open, mended []containerFault, images map[string]*image.InspectResponse) (string, error) {
 	r, err := newRepair(h, c)
 	if err != nil {
 		return "", err
 	}
 	var b block
-	for _, f := range faults {
-		b.say("%s: %s (%s)", f.object, f.details, f.id)
-		if correct := corrections[f.id]; correct != nil {
-			correct(ctx, r)
-		}
+	b.correct(ctx, r, open)
+	anew := r.anew(c)
+	if anew {
+		b.correct(ctx, r, mended)
 	}
 	switch pod, service, project := labelOf(c, podLabel), labelOf(c, serviceLabel), labelOf(c, projectLabel); {
 	case pod != "":
@@ -119,7 +159,7 @@ func correctContainer(ctx context.Context, h *host.Host, c host.Container, fault
 		r.service(&b, c)
 	case project != "":
 		r.compose(&b, c)
-	case !r.anew(c):
+	case !anew:
 		if len(r.update) > 0 {
 			b.run(slices.Concat([]string{"docker", "update"}, r.update, []string{c.Title()}))
 		}
@@ -130,6 +170,19 @@ func correctContainer(ctx context.Context, h *host.Host, c host.Container, fault
 		b.say("%s", hint)
 	}
 	return strings.Join(b.lines, "\n"), err
+}
+
+// correct says what is wrong, and corrects it in a repair.
+func (b *block) correct(ctx context.Context, r *repair, faults []containerFault) {
+	for _, f := range faults {
+		b.say("%s: %s (%s)", f.object, f.details, f.id)
+		if f.updates {
+			r.hint(fmt.Sprintf("docker stig fix %s sets it in the container as it runs", f.id))
+		}
+		if correct := corrections[f.id]; correct != nil {
+			correct(ctx, r)
+		}
+	}
 }
 
 // podLabel is that by which Kubernetes marks containers.
@@ -164,13 +217,14 @@ func (b *block) notes(notes []string) {
 type repair struct {
 	h *host.Host
 	c host.Container // a copy, which corrections change
-	// What docker update does at once, and how the other ways of making a
-	// container say it; a person fills in the values.
-	update, keys, options []string
+	// What docker update does at once, and how the ways of making a container
+	// say it: docker create, a compose file, docker service update. A person
+	// fills in the values that the site does not give.
+	update, create, keys, options []string
 	// also are changes that docker update makes, for where the container is
-	// made anew all the same.
-	also  []func(*container.HostConfig)
-	hints []string
+	// made anew all the same; unset those that create stands for.
+	also, unset []func(*container.HostConfig)
+	hints       []string
 }
 
 func newRepair(h *host.Host, c host.Container) (*repair, error) {
@@ -232,13 +286,17 @@ func (r *repair) rerun(ctx context.Context, b *block, before host.Container, ima
 	if info, err := r.h.Info(ctx); err == nil {
 		from.Engine = &info
 	}
-	line, err := rerun.Run(r.updated(), from)
+	after := r.updated()
+	for _, unset := range r.unset {
+		unset(after.HostConfig)
+	}
+	line, err := rerun.Run(after, from)
 	if err != nil {
 		return err
 	}
 	line = line.Stepwise()
 	title, old := before.Title(), before.Title()+"-before"
-	steps := slices.Concat([][]string{{"docker", "rename", title, old}, withOptions(line.Argv, r.update)}, line.After)
+	steps := slices.Concat([][]string{{"docker", "rename", title, old}, withOptions(line.Argv, r.create)}, line.After)
 	if before.Runs() {
 		steps = slices.Insert(steps, len(steps)-1, []string{"docker", "stop", old})
 	}
@@ -252,20 +310,13 @@ func (r *repair) rerun(ctx context.Context, b *block, before host.Container, ima
 	return nil
 }
 
-// withOptions puts options before those that docker run has, and in the place
-// of those of the same name.
+// withOptions puts options before those that docker create has.
 func withOptions(argv, options []string) []string {
-	at := slices.IndexFunc(argv, func(word string) bool { return word == "--name" })
+	at := slices.Index(argv, "--name")
 	if at < 0 {
 		at = 2 // docker create
 	}
-	var given []string
-	for i := 0; i+1 < len(options); i += 2 {
-		if !slices.Contains(argv, options[i]) {
-			given = append(given, options[i], options[i+1])
-		}
-	}
-	return slices.Insert(slices.Clone(argv), at, given...)
+	return slices.Insert(slices.Clone(argv), at, options...)
 }
 
 // image is that which the container was made from; nil if the engine does not

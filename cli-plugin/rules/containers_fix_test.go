@@ -39,6 +39,19 @@ var correctedShapes = map[string]struct {
 		[]stig.ID{"DKER-EE-002010", "DKER-EE-002020", "DKER-EE-002780"},
 		[]string{"\ndocker update --memory SIZE --memory-swap SIZE --cpu-shares SHARES --pids-limit COUNT web\n", "!docker create", "!rename"},
 	},
+	"other limits": {
+		shop(`, "Cmd": ["run", "--cpu-shares", "1024"]`, `"Memory": -1, "MemorySwap": -1, "CpuShares": 1024, "PidsLimit": -1, "UTSMode": "host"`, ""), ofShop,
+		[]stig.ID{"DKER-EE-002010", "DKER-EE-002020", "DKER-EE-002780", "DKER-EE-002060"},
+		[]string{"docker create --memory SIZE --memory-swap SIZE --cpu-shares SHARES --pids-limit COUNT --name web shop run --cpu-shares 1024 &&\n"},
+	},
+	"limits of the site": {
+		shop("", `"CpuShares": 1024, `+always, ""), planned,
+		[]stig.ID{"DKER-EE-002010", "DKER-EE-002020", "DKER-EE-002780", "DKER-EE-004030"},
+		[]string{
+			"\ndocker update --memory 512m --memory-swap 512m --cpu-shares 512 --pids-limit 100 --restart on-failure:5 web\n",
+			"# docker stig fix DKER-EE-002010 sets it in the container as it runs", "docker stig fix DKER-EE-004030", "!SIZE", "!docker create",
+		},
+	},
 	"of compose": {
 		shop(`, "Labels": {"com.docker.compose.project": "p", "com.docker.compose.service": "app", "com.docker.compose.project.config_files": "/srv/compose.yaml"}`,
 			`"Privileged": true, "UsernsMode": "host", "CapAdd": ["CHOWN", "NET_ADMIN"], "Binds": ["/etc:/e:rw", "/srv:/s"]`,
@@ -128,14 +141,19 @@ func TestFixContainers(t *testing.T) {
 			if len(wanted.Changes) > 0 || len(wanted.Person) > 1 {
 				t.Errorf("want one block and no change, got %+v", wanted)
 			}
-			text := strings.Join(wanted.Person, "\n\n") + "\n"
-			for _, want := range c.want {
-				unwanted, not := strings.CutPrefix(want, "!")
-				if strings.Contains(text, unwanted) == not {
-					t.Errorf("%q:\n%s", want, text)
-				}
-			}
+			said(t, strings.Join(wanted.Person, "\n\n")+"\n", c.want)
 		})
+	}
+}
+
+// said wants texts in a block, and those that begin with ! not.
+func said(t *testing.T, block string, want []string) {
+	t.Helper()
+	for _, text := range want {
+		unwanted, not := strings.CutPrefix(text, "!")
+		if strings.Contains(block, unwanted) == not {
+			t.Errorf("%q:\n%s", text, block)
+		}
 	}
 }
 

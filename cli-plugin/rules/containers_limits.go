@@ -47,7 +47,7 @@ var limitRules = []Rule{
 	// V-235843, CAT II: a container that fails is not started without end.
 	// https://docs.docker.com/engine/containers/start-containers-automatically/
 	containerRule{
-		id: "DKER-EE-004030", filtered: true, judge: endlessRestarts, fix: fixRestarts,
+		id: "DKER-EE-004030", filtered: true, judge: endlessRestarts,
 		asked: "HostConfig.RestartPolicy", answer: func(c host.Container) any { return c.HostConfig.RestartPolicy },
 	}.rule([]Step{
 		{"HostConfig.RestartPolicy.Name of a container is empty", "endlessRestarts"},

@@ -33,8 +33,9 @@ type Rule struct {
 	// passes. Nil: a person has to act, as the requirement's fix text in the
 	// benchmark says.
 	Fix func(ctx context.Context, h *host.Host) (change.Wanted, error)
-	// Containers says that what Fix wants are lines for each container: for
-	// several such rules FixContainers gives them at once.
+	// Containers says that what Fix wants are lines for each container, and
+	// changes of those that can be updated: for several such rules
+	// FixContainers and UpdateContainers give them at once.
 	Containers bool
 }
 

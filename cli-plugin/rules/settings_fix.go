@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/moby/moby/api/types/container"
-
 	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/host"
 	"github.com/docker-stig/docker-stig/cli-plugin/host/ucp"
@@ -181,38 +179,4 @@ func fixExpiry(_ context.Context, h *host.Host) (change.Wanted, error) {
 	}
 	c, err := change.SetSetting(change.SwarmSpec, "the swarm", "/CAConfig/NodeCertExpiry", want.Nanoseconds(), "DKER-EE-005080")
 	return change.Wanted{Changes: []change.Change{c}}, err
-}
-
-// fixRestarts bounds how often a container starts again. It changes what
-// happens when it fails, so it is done only when the rule is named. What makes
-// a container anew, a swarm or a compose file, has to be changed by a person.
-func fixRestarts(check func(context.Context, *host.Host) ([]stig.Finding, error)) Fix {
-	const id = stig.ID("DKER-EE-004030")
-	return func(ctx context.Context, h *host.Host) (change.Wanted, error) {
-		findings, err := check(ctx, h)
-		if err != nil {
-			return change.Wanted{}, err
-		}
-		containers, err := h.Containers(ctx)
-		if err != nil {
-			return change.Wanted{}, err
-		}
-		faults := faultsOf(id, findings, nil)
-		var changes []change.Change
-		for _, c := range containers {
-			at := slices.IndexFunc(faults, func(f containerFault) bool { return f.open && f.object == objectOf(c) })
-			if at < 0 || c.System != "" || ownerAdvice(c) != "" || labelOf(c, podLabel) != "" {
-				continue
-			}
-			set, err := change.SetLimit(c.ID, c.Title(), "RestartPolicy", 0, map[string]any{"Name": container.RestartPolicyOnFailure, "MaximumRetryCount": maxRestarts}, id)
-			if err != nil {
-				return change.Wanted{}, err
-			}
-			set.ByName = "a container that was restarted always no longer is after a restart of the engine"
-			changes, faults = append(changes, set), slices.Delete(faults, at, at+1)
-		}
-		wanted, err := correctContainers(ctx, h, faults)
-		wanted.Changes = changes
-		return wanted, err
-	}
 }

@@ -104,6 +104,7 @@ func setupChanges(h *host.Host, s packages.Setup) []change.Change {
 			Title: "rpm's own keys",
 			Argv:  []string{"rpm", "--import", s.KeyFile},
 			Undo:  []string{"rpm", "-e", "--allmatches", s.Import},
+			Done:  []string{"rpm", "-q", s.Import},
 		}})
 	}
 	return all

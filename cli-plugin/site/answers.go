@@ -137,8 +137,8 @@ var factsHash = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // A complaint is what is wrong with a value, and where.
 type complaint struct{ path, message string }
 
-// complaints are about what types cannot say of answers, waivers and the
-// citation.
+// complaints are about what types cannot say of values, answers, waivers and
+// the citation.
 func (s Site) complaints() []complaint {
 	var found []complaint
 	add := func(wrong bool, path, format string, args ...any) {
@@ -151,6 +151,9 @@ func (s Site) complaints() []complaint {
 	if expiry := s.Swarm.NodeCertExpiry; expiry != "" {
 		d, err := time.ParseDuration(expiry)
 		add(err != nil || d <= 0, "$.swarm.node-cert-expiry", "%q is no lifetime: want hours, such as 2160h for 90 days", expiry)
+	}
+	for _, limits := range []limitList{memoryLimits, cpuShares, pidsLimits} {
+		found = append(found, limits.complaints(s.Containers)...)
 	}
 	for id, a := range s.Answers {
 		at := fmt.Sprintf("$.answers.%s", id)

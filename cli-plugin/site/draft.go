@@ -59,6 +59,8 @@ func Draft(seen Seen) string {
 	d.item("devices", seen.Devices)
 	d.item("cgroup-parents", seen.CgroupParents)
 	d.item("ulimits", seen.Ulimits)
+	d.say("#   # The limits that docker stig fix sets where V-235806, V-235807 or V-235828 is named.",
+		"#   memory: [\"NAME:512m\"]", "#   cpu-shares: [\"NAME:512\"]", "#   pids-limit: [\"NAME:100\"]")
 	d.section("The engine's logs, by the plan.", "logging:",
 		"  max-size: "+quoted(or(seen.MaxSize, "10m")), "  max-file: "+quoted(or(seen.MaxFile, "3")), "  address: "+quoted(or(seen.LogAddress, "tcp+tls://log.example.com:6514")))
 	d.section("The swarm, by the plan. These overlay networks do not encrypt: keep those whose applications do.", "swarm:",

@@ -67,6 +67,9 @@ type Containers struct {
 	Devices        []string `yaml:"devices"`      // "/dev/fuse", with its permissions "/dev/fuse:rw"
 	CgroupParents  []string `yaml:"cgroup-parents"`
 	Ulimits        []string `yaml:"ulimits"`         // "nofile=1024:2048"
+	Memory         []string `yaml:"memory"`          // "512m", of one container "web:1g"
+	CPUShares      []string `yaml:"cpu-shares"`      // "512"
+	PidsLimit      []string `yaml:"pids-limit"`      // "100"
 	SensitivePaths []string `yaml:"sensitive-paths"` // in place of the guide's list; of one container "web:/srv", beside it
 }
 

@@ -23,13 +23,23 @@ func MissingFolders(path string) []string {
 	}
 }
 
-// MakeFolder makes one folder, unless it is there.
+// MakeFolder makes one folder, unless it is there. Its mode is as it is said,
+// whatever the umask of the one who runs this.
 func (w Writer) MakeFolder(path string, mode uint32) error {
 	now, err := Look(path)
 	if err != nil || now.Folder {
 		return err
 	}
-	return w.inFolder(path, "mkdir", func(fd int, name string) error { return unix.Mkdirat(fd, name, mode) })
+	return w.inFolder(path, "mkdir", func(fd int, name string) error {
+		if err := unix.Mkdirat(fd, name, mode); err != nil {
+			return err
+		}
+		made, err := unix.Openat(fd, name, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(unix.Fchmod(made, mode), unix.Close(made))
+	})
 }
 
 // RemoveFolder takes an empty folder away. One that others have put something

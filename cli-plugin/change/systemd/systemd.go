@@ -43,5 +43,9 @@ func (m *Manager) MainPID(ctx context.Context, unit string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(out)
+	pid, err := strconv.Atoi(out)
+	if err != nil {
+		return 0, fmt.Errorf("systemctl tells no main process of %s: %w", unit, err)
+	}
+	return pid, nil
 }

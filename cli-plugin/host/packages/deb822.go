@@ -75,7 +75,7 @@ func parseStanza(paragraph []byte) (stanza, error) {
 		}
 		field, value, ok := strings.Cut(line, ":")
 		if !ok || field == "" || strings.ContainsAny(field, " \t") {
-			return nil, fmt.Errorf("%.80q is no field", line)
+			return nil, fmt.Errorf("%.80q is no field", shown(line))
 		}
 		name = strings.ToLower(field)
 		if _, twice := s[name]; twice {

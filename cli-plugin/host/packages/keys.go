@@ -56,9 +56,6 @@ var vendorKeys = []Key{
 	},
 }
 
-// VendorKeys returns the table of vendor keys.
-func VendorKeys() []Key { return append([]Key(nil), vendorKeys...) }
-
 // ParseFingerprint reads a full fingerprint, with or without blanks and a
 // leading 0x. A short key ID is an error: another key can be made to have it.
 func ParseFingerprint(text string) (Fingerprint, error) {

@@ -37,7 +37,7 @@ func TestVendorKeys(t *testing.T) {
 	t.Parallel()
 	known, err := newKnownKeys([]string{"060A61C51B558A7F742B77AAC52FEB6B621E9F35"})
 	must(t, err)
-	for _, k := range VendorKeys() {
+	for _, k := range vendorKeys {
 		if f, err := ParseFingerprint(string(k.Fingerprint)); err != nil || f != k.Fingerprint || k.Owner == "" || k.Product == "" || k.Source == "" {
 			t.Errorf("%+v: %v", k, err)
 		}

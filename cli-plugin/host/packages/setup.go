@@ -33,7 +33,7 @@ type Setup struct {
 	// Files are those that are not as they have to be; none: all is as it has
 	// to be.
 	Files        []SetupFile
-	Repositories []string // that the key is for
+	Repositories []string // that the key is for, as others may see them
 	// Fetched says that apt holds lists of one of them that are signed with the
 	// key; of an rpm host, that the key signed the installed package.
 	Fetched bool
@@ -84,17 +84,17 @@ func parseWhere(text string) (where, error) {
 	u, err := url.Parse(words[0])
 	switch {
 	case err != nil, !slices.Contains([]string{"https", "http", "file"}, u.Scheme), u.Scheme != "file" && u.Host == "", u.Scheme == "file" && u.Path == "":
-		return where{}, fmt.Errorf("%q is no repository: want https://HOST/PATH, http://HOST/PATH or file:/PATH and, for apt, behind it SUITE [COMPONENT...]", words[0])
+		return where{}, fmt.Errorf("%q is no repository: want https://HOST/PATH, http://HOST/PATH or file:/PATH and, for apt, behind it SUITE [COMPONENT...]", shown(words[0]))
 	case u.User != nil:
 		return where{}, errors.New("the repository's URL holds a name or a password, and its entry can be read by everybody: put them into /etc/apt/auth.conf.d, or username= and password= of the .repo file")
 	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune("#[]\"'\\", r) }):
-		return where{}, fmt.Errorf("%q has characters that an entry cannot hold: write them as %%XX", text)
+		return where{}, fmt.Errorf("%q has characters that an entry cannot hold: write them as %%XX", shown(text))
 	}
 	w := where{uri: withSlash(words[0])}
 	if len(words) > 1 {
 		w.suite, w.components = words[1], words[2:]
 		if err := (source{uri: w.uri, suite: w.suite, components: w.components}).complete(); err != nil {
-			return where{}, fmt.Errorf("%q is no repository: %w", text, err)
+			return where{}, fmt.Errorf("%q is no repository: %w", shown(text), err)
 		}
 	}
 	return w, nil

@@ -28,7 +28,7 @@ func (j *judge) setupDeb(ctx context.Context, o SetupOptions, w where) (Setup, e
 	if err != nil && !errors.Is(err, errNoEngine) {
 		return Setup{}, err
 	}
-	key, err := ReadVendorKey(o.Key, Deb, o.Approved, o.Now)
+	key, err := readVendorKey(o.Key, Deb, o.Approved, o.Now)
 	if err != nil {
 		return Setup{}, err
 	}
@@ -273,7 +273,7 @@ func editParagraph(lines, uris []string, keyring string) (string, error) {
 	case len(ours) == 0:
 		return whole, nil
 	case len(others) > 0:
-		return "", fmt.Errorf("one paragraph is for %s and for %s, and they may be signed with different keys: write a paragraph for each", strings.Join(ours, " "), strings.Join(others, " "))
+		return "", fmt.Errorf("one paragraph is for %s and for %s, and they may be signed with different keys: write a paragraph for each", shown(strings.Join(ours, " ")), shown(strings.Join(others, " ")))
 	}
 	var b strings.Builder
 	skip := false

@@ -208,6 +208,46 @@ func TestSetupDebEntry(t *testing.T) {
 	}
 }
 
+// TestSetupTellsNoPassword: what is wrong with a repository is said without the
+// name and the password of its address.
+func TestSetupTellsNoPassword(t *testing.T) {
+	t.Parallel()
+	const status, secret = "var/lib/dpkg/status", "TOPSECRET"
+	paragraph := "Types: deb\nURIs: https://me:" + secret + "@a.example.com https://download.docker.com/linux/debian\nSuites: x\nComponents: y\n"
+	for name, c := range map[string]struct {
+		file, text, repository, says string
+	}{
+		"another scheme": {repository: "ftp://me:" + secret + "@h.example.com/x", says: "is no repository: want https://"},
+		"no scheme":      {repository: "me:" + secret + "@h.example.com/x", says: "is no repository: want https://"},
+		"no URL":         {repository: "https://me:%zz" + secret + "@h.example.com/x", says: "is no repository: want https://"},
+		"brackets":       {repository: "file:/srv [https://me:" + secret + "@h.example.com/x]", says: "characters that an entry cannot hold"},
+		"no component":   {repository: "file:/srv https://me:" + secret + "@h.example.com", says: "needs a component"},
+		"a flat one":     {repository: "file:/srv https://me:" + secret + "@h.example.com/ x", says: "takes no component"},
+		"no deb":         {file: "etc/apt/sources.list", text: "https://me:" + secret + "@h.example.com/x y z\n", says: "is neither deb nor deb-src"},
+		"an option":      {file: "etc/apt/sources.list", text: "deb [https://me:" + secret + "@h.example.com/x] y z\n", says: "is no option"},
+		"a suite":        {file: "etc/apt/sources.list", text: "deb file:/srv https://me:" + secret + "@h.example.com\n", says: "needs a component"},
+		"no field":       {file: "etc/apt/sources.list.d/a.sources", text: "deb https://me:" + secret + "@h.example.com/x y z\n", says: "is no field"},
+		"of two signers": {file: "etc/apt/sources.list.d/a.sources", text: paragraph, says: "write a paragraph for each"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			write(t, filepath.Join(root, status), "")
+			if c.file != "" {
+				write(t, filepath.Join(root, c.file), c.text)
+			}
+			_, err := PlanSetup(t.Context(), SetupOptions{Root: root, Key: "testdata/docker-ce-deb.asc", Repository: c.repository, Now: now})
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), secret) {
+				t.Errorf("got %v, want %q without the password", err, c.says)
+			}
+		})
+	}
+	s := source{uri: "https://me:" + secret + "@h.example.com/x@y/", suite: "z"}
+	if got := s.String(); got != "https://<NOT SHOWN>@h.example.com/x@y/ z" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestChannel: the enterprise engine is in a part of its repository for each
 // line of versions.
 func TestChannel(t *testing.T) {

@@ -29,7 +29,7 @@ func (j *judge) setupRPM(ctx context.Context, o SetupOptions, w where) (Setup, e
 	if err != nil && !errors.Is(err, errNoEngine) {
 		return Setup{}, err
 	}
-	key, err := ReadVendorKey(o.Key, RPM, o.Approved, o.Now)
+	key, err := readVendorKey(o.Key, RPM, o.Approved, o.Now)
 	if err != nil {
 		return Setup{}, err
 	}
@@ -118,7 +118,7 @@ func (j *judge) editRepos(s *Setup, w where, text string) string {
 		if url == "" {
 			continue
 		}
-		s.Repositories = append(s.Repositories, url)
+		s.Repositories = append(s.Repositories, shown(url))
 		if !j.bindsRepo(one, s.Key) {
 			sections[i] = one.checked(s.KeyFile)
 		}

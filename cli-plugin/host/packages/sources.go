@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -24,7 +25,15 @@ type source struct {
 	options    map[string]string // names in lower case, such as "signed-by"
 }
 
-func (s source) String() string { return s.uri + " " + s.suite }
+// String is for a person: without a name and password.
+func (s source) String() string { return shown(s.uri) + " " + s.suite }
+
+// userinfo is the name and password of an address (RFC 3986, 3.2.1), with its
+// scheme or without.
+var userinfo = regexp.MustCompile(`(^|://)[^/\s]*@`)
+
+// shown is a text as others may see it.
+func shown(text string) string { return userinfo.ReplaceAllString(text, "${1}<NOT SHOWN>@") }
 
 // serves tells whether the source offers packages of an architecture.
 func (s source) serves(arch string) bool {
@@ -126,7 +135,7 @@ func parseList(file string, data []byte) ([]source, error) {
 func parseLine(line string) (s source, binary bool, err error) {
 	kind, rest := word(line)
 	if kind != "deb" && kind != "deb-src" {
-		return source{}, false, fmt.Errorf("%.40q is neither deb nor deb-src", kind)
+		return source{}, false, fmt.Errorf("%.40q is neither deb nor deb-src", shown(kind))
 	}
 	s.options = map[string]string{}
 	if inside, ok := strings.CutPrefix(rest, "["); ok {
@@ -168,7 +177,7 @@ func parseOptions(text string, into map[string]string) error {
 	for _, option := range strings.Fields(text) {
 		name, value, ok := strings.Cut(option, "=")
 		if !ok || name == "" {
-			return fmt.Errorf("%.40q is no option", option)
+			return fmt.Errorf("%.40q is no option", shown(option))
 		}
 		name = strings.ToLower(name)
 		switch name[len(name)-1] {
@@ -189,9 +198,9 @@ func (s source) complete() error {
 	case s.uri == "/" || s.suite == "":
 		return errors.New("a source needs a URI and a suite")
 	case !flat && len(s.components) == 0:
-		return fmt.Errorf("suite %.40q needs a component", s.suite)
+		return fmt.Errorf("suite %.40q needs a component", shown(s.suite))
 	case flat && len(s.components) > 0:
-		return fmt.Errorf("suite %.40q is a path and takes no component", s.suite)
+		return fmt.Errorf("suite %.40q is a path and takes no component", shown(s.suite))
 	}
 	return nil
 }

@@ -26,10 +26,10 @@ type VendorKey struct {
 	ring    keyring
 }
 
-// ReadVendorKey reads the one key of a file of this machine. It has to be good
+// readVendorKey reads the one key of a file of this machine. It has to be good
 // for packages of the format: in the vendors' table or approved, neither
 // expired nor revoked, and able to sign.
-func ReadVendorKey(name string, format Format, approved []string, now time.Time) (VendorKey, error) {
+func readVendorKey(name string, format Format, approved []string, now time.Time) (VendorKey, error) {
 	known, err := newKnownKeys(approved)
 	if err != nil {
 		return VendorKey{}, err

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// TestReadVendorKeyReal reads the key that Docker publishes for its packages
+// TestVendorKeyReal reads the key that Docker publishes for its packages
 // for Debian and Ubuntu: its fingerprint is computed, and stands in the table.
-func TestReadVendorKeyReal(t *testing.T) {
+func TestVendorKeyReal(t *testing.T) {
 	t.Parallel()
-	k, err := ReadVendorKey("testdata/docker-ce-deb.asc", Deb, nil, now)
+	k, err := readVendorKey("testdata/docker-ce-deb.asc", Deb, nil, now)
 	must(t, err)
 	if k.Product != "Docker CE" || k.Format != Deb || !k.Made.Equal(time.Date(2017, 2, 22, 18, 36, 26, 0, time.UTC)) {
 		t.Errorf("got %+v", k)
@@ -20,14 +20,14 @@ func TestReadVendorKeyReal(t *testing.T) {
 	if k.Armored != read(t, "testdata/docker-ce-deb.asc") {
 		t.Errorf("written otherwise than it is published:\n%s", k.Armored)
 	}
-	_, err = ReadVendorKey("testdata/docker-ce-deb.asc", RPM, nil, now)
+	_, err = readVendorKey("testdata/docker-ce-deb.asc", RPM, nil, now)
 	if err == nil || !strings.Contains(err.Error(), "signs its deb packages, and this host has rpm") {
 		t.Errorf("on an rpm host: %v", err)
 	}
 }
 
-// TestReadVendorKey reads files of all kinds, made by gpg.
-func TestReadVendorKey(t *testing.T) {
+// TestVendorKey reads files of all kinds, made by gpg.
+func TestVendorKey(t *testing.T) {
 	keys(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -83,7 +83,7 @@ func TestReadVendorKey(t *testing.T) {
 		if c.approved != "" {
 			approved = []string{c.approved}
 		}
-		k, err := ReadVendorKey(at(c.file), Deb, approved, now)
+		k, err := readVendorKey(at(c.file), Deb, approved, now)
 		if c.file == "damaged.asc" {
 			if err == nil {
 				t.Error("a damaged key was taken")
@@ -98,12 +98,12 @@ func TestReadVendorKey(t *testing.T) {
 		}
 		t.Logf("%s: %v", c.file, err)
 	}
-	_, err := ReadVendorKey(at("brief.asc"), Deb, []string{fingerprints[brief]}, now.AddDate(2, 0, 0))
+	_, err := readVendorKey(at("brief.asc"), Deb, []string{fingerprints[brief]}, now.AddDate(2, 0, 0))
 	if err == nil || !strings.Contains(err.Error(), "has expired") {
 		t.Errorf("after its time: %v", err)
 	}
 	again := at("again.asc")
-	k, err := ReadVendorKey(at("binary.gpg"), Deb, []string{mine}, now)
+	k, err := readVendorKey(at("binary.gpg"), Deb, []string{mine}, now)
 	must(t, err)
 	write(t, again, k.Armored)
 	if shown := gpg(t, "--with-colons", "--show-keys", again); fieldOf(shown, "fpr", 9) != mine {

@@ -1,7 +1,7 @@
 // Package documents are what a fix changes over an API: UCP's configuration,
-// DTR's settings, the specification of a swarm, what can be updated of a container. Each is
-// read and put whole, and put back the same way; a put reads back what it
-// wrote, and says plainly what state it found.
+// DTR's settings, the specification of a swarm, each limit of a container that
+// can be updated. Each is read and put whole, and put back the same way; a put
+// reads back what it wrote, and says plainly what state it found.
 package documents
 
 import (
@@ -46,7 +46,7 @@ type Places struct {
 
 // Open finds a document by its target.
 func (p Places) Open(target string) (Document, error) {
-	id, container := strings.CutPrefix(target, change.Container)
+	limit, container := strings.CutPrefix(target, change.Container)
 	switch {
 	case target == change.UCPConfig && p.UCP == nil:
 		return nil, errors.New("no UCP was given: give --ucp-url, --ucp-username and --ucp-password-file, or the same in site.yaml")
@@ -61,7 +61,7 @@ func (p Places) Open(target string) (Document, error) {
 	case target == change.SwarmSpec:
 		return swarmSpec{p.Engine}, nil
 	case container:
-		return containerLimits{p.Engine, id}, nil
+		return openContainer(p.Engine, limit)
 	}
 	return nil, fmt.Errorf("%s cannot be changed from here: please report this", target)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
@@ -22,6 +23,7 @@ type fakeEngine struct {
 	swarm   swarm.Swarm
 	refuses error
 	gone    bool
+	noSwap  bool // its kernel does not count swap
 }
 
 func (e *fakeEngine) ContainerInspect(context.Context, string, client.ContainerInspectOptions) (client.ContainerInspectResult, error) {
@@ -36,13 +38,26 @@ func (e *fakeEngine) ContainerUpdate(_ context.Context, _ string, o client.Conta
 	if e.refuses != nil {
 		return client.ContainerUpdateResult{}, e.refuses
 	}
-	if o.Resources.Memory != 0 {
-		e.host.Memory = o.Resources.Memory
+	set := func(limit *int64, to int64) {
+		if to != 0 {
+			*limit = to
+		}
+	}
+	if o.Resources.Memory > e.host.MemorySwap && o.Resources.MemorySwap == 0 {
+		return client.ContainerUpdateResult{}, errors.New("update the memoryswap at the same time")
+	}
+	set(&e.host.Memory, o.Resources.Memory)
+	set(&e.host.CPUShares, o.Resources.CPUShares)
+	set(&e.host.MemorySwap, o.Resources.MemorySwap)
+	if e.noSwap && e.host.MemorySwap != 0 {
+		e.host.MemorySwap = -1
 	}
 	if o.Resources.PidsLimit != nil {
 		e.host.PidsLimit = o.Resources.PidsLimit
 	}
-	e.host.RestartPolicy = *o.RestartPolicy
+	if o.RestartPolicy != nil {
+		e.host.RestartPolicy = *o.RestartPolicy
+	}
 	return client.ContainerUpdateResult{}, nil
 }
 
@@ -98,12 +113,61 @@ func TestSettings(t *testing.T) {
 		}
 		forthAndBack(t, &fakeEngine{}, limit)
 	}
+	shares, err := change.SetLimit("abc", "web", "CPUShares", 1024, 512, "A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forthAndBack(t, &fakeEngine{host: container.HostConfig{Resources: container.Resources{CPUShares: 1024}}}, shares)
+}
+
+// TestForGood sets what the engine does not take off again, with all else of
+// the container as it was, and says so where it is tried.
+func TestForGood(t *testing.T) {
+	t.Parallel()
+	policy := container.RestartPolicy{Name: container.RestartPolicyAlways}
+	for name, c := range map[string]struct {
+		limit  string
+		value  any
+		engine fakeEngine
+		want   container.Resources
+	}{
+		"memory":             {"Memory", map[string]int64{"Memory": 64 << 20, "MemorySwap": 64 << 20}, fakeEngine{}, container.Resources{Memory: 64 << 20, MemorySwap: 64 << 20}},
+		"no swap is counted": {"Memory", map[string]int64{"Memory": 64 << 20, "MemorySwap": 64 << 20}, fakeEngine{noSwap: true}, container.Resources{Memory: 64 << 20, MemorySwap: -1}},
+		"shares":             {"CPUShares", 512, fakeEngine{}, container.Resources{CPUShares: 512}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.engine.host.RestartPolicy = policy
+			set, err := change.SetLimit("abc", "web", c.limit, 0, c.value, "A")
+			if err != nil || set.Irrevocable == "" {
+				t.Fatalf("%+v, %v", set, err)
+			}
+			document, err := Places{Engine: &c.engine}.Open(set.Setting.Target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, _ := document.Read(t.Context())
+			after, err := document.Edit(before, []change.Setting{*set.Setting})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := document.Put(t.Context(), before, after); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(container.HostConfig{Resources: c.want, RestartPolicy: policy}, c.engine.host); diff != "" {
+				t.Error(diff)
+			}
+			if err := document.Put(t.Context(), after, before); err == nil || !strings.Contains(err.Error(), "kept its old configuration") {
+				t.Errorf("taken off: %v", err)
+			}
+		})
+	}
 }
 
 func TestPutSaysWhatItFound(t *testing.T) {
 	t.Parallel()
 	e := &fakeEngine{refuses: errors.New("no such limit")}
-	document, err := Places{Engine: e}.Open(change.Container + "abc")
+	document, err := Places{Engine: e}.Open(change.Container + "abc/PidsLimit")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +204,7 @@ func TestSwarmOfOthers(t *testing.T) {
 
 func TestContainerIsGone(t *testing.T) {
 	t.Parallel()
-	document, err := Places{Engine: &fakeEngine{gone: true}}.Open(change.Container + "abc")
+	document, err := Places{Engine: &fakeEngine{gone: true}}.Open(change.Container + "abc/PidsLimit")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +220,9 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
-	if _, err := (Places{Engine: &fakeEngine{}}).Open("nothing"); err == nil || !strings.Contains(err.Error(), "cannot be changed from here") {
-		t.Errorf("what nobody knows: %v", err)
+	for _, target := range []string{"nothing", change.Container + "abc", change.Container + "abc/Privileged"} {
+		if _, err := (Places{Engine: &fakeEngine{}}).Open(target); err == nil || !strings.Contains(err.Error(), "cannot be changed from here") {
+			t.Errorf("%s: %v", target, err)
+		}
 	}
 }

@@ -172,10 +172,7 @@ func (r Runner) tell(ctx context.Context, j *Journal) error {
 func (r Runner) changeOther(ctx context.Context, j *Journal, step *Step) error {
 	switch {
 	case len(step.Run) > 0:
-		if err := r.begin(j, step); err != nil {
-			return err
-		}
-		return r.Program(ctx, step.Run)
+		return r.run(ctx, j, step)
 	case step.Target == "":
 		return nil
 	}

@@ -39,7 +39,8 @@ func (r Runner) Recover(ctx context.Context) error {
 }
 
 // Undo takes back a transaction that was made. What others have changed since
-// is a *Changed error, unless it is to be kept; then nothing is touched.
+// is a *Changed error, and nothing is touched, unless it is to be kept; so are
+// then the programs that cannot be taken back.
 func (r Runner) Undo(ctx context.Context, j *Journal, keep bool) error {
 	changed, err := r.Changes(ctx, j)
 	if err != nil {
@@ -51,7 +52,7 @@ func (r Runner) Undo(ctx context.Context, j *Journal, keep bool) error {
 	for _, c := range changed {
 		j.Steps[c.Index].Kept = true
 	}
-	j.cutOff = j.Phase != Applied
+	j.cutOff, j.leave = j.Phase != Applied, keep
 	j.Phase = Undoing
 	if err := r.Store.write(j); err != nil {
 		return err
@@ -68,7 +69,7 @@ func (r Runner) takeBack(ctx context.Context, j *Journal, end Phase) error {
 	documents := func(step *Step) error { return r.documentBack(ctx, j, step) }
 	_ = r.stepsBack(j, documents) // those that fail are tried again below
 	errs := []error{
-		r.stepsBack(j, func(step *Step) error { return r.programBack(ctx, step) }),
+		r.stepsBack(j, func(step *Step) error { return r.programBack(ctx, j, step) }),
 		r.stepsBack(j, func(step *Step) error { return r.fileBack(j, step) }),
 	}
 	if errors.Join(errs...) == nil {
@@ -97,15 +98,6 @@ func (r Runner) stepsBack(j *Journal, back func(*Step) error) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (r Runner) programBack(ctx context.Context, step *Step) error {
-	if len(step.Run) == 0 || !step.Begun {
-		return nil
-	}
-	err := r.Program(ctx, step.Back)
-	step.Begun = err != nil // it may not be possible twice
-	return err
 }
 
 // fileBack restores a file, unless others have changed it since.

@@ -56,6 +56,8 @@ type Journal struct {
 	Done    []string        `json:"done,omitempty"` // what cannot be taken back
 	Why     string          `json:"why,omitempty"`  // it was taken back
 
+	// leave says that programs that cannot be taken back are let be.
+	leave bool
 	// cutOff says that whoever changed it is not there any more, and who has
 	// read its files meanwhile is unknown.
 	cutOff bool

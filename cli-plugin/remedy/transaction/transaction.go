@@ -31,13 +31,14 @@ const (
 	lookEvery    = 200 * time.Millisecond
 )
 
-// A Step changes one file or one document.
+// A Step changes one file or one document, or runs a program.
 type Step struct {
 	Subject string     `json:"subject"`
 	Path    string     `json:"path,omitempty"`   // of a file
 	Target  string     `json:"target,omitempty"` // of a document
 	Run     []string   `json:"run,omitempty"`    // of a program
 	Back    []string   `json:"back,omitempty"`   // what takes it back
+	Done    []string   `json:"done,omitempty"`   // what ends well if it is done, and else with a status
 	Serves  []stig.ID  `json:"serves"`
 	Before  disk.State `json:"before"`
 	After   disk.State `json:"after"`
@@ -49,7 +50,8 @@ type Step struct {
 	Begun bool `json:"begun,omitempty"`
 	// Left is the sum of a document as an upload that failed has left it.
 	Left string `json:"left,omitempty"`
-	// Kept says that others have changed it since, and that it stays so.
+	// Kept says that it stays as it is: others have changed it since, or no
+	// program takes it back.
 	Kept bool `json:"kept,omitempty"`
 }
 

@@ -113,16 +113,17 @@ func TestApplyIsRolledBack(t *testing.T) {
 		"the engine refuses the file":   {spoil: func(_ *testing.T, w *world) { w.engine.refuses = errors.New("no such driver") }, want: "no such driver"},
 		"the engine does not come back": {spoil: func(_ *testing.T, w *world) { w.engine.fails = 1 }, want: "does not stay up", restarts: 2},
 		"it did not help":               {check: errors.New("still open"), want: "still open", restarts: 2},
+		"the program fails":             {spoil: occupied, want: "imported", restarts: 2},
 		"the document breaks":           {spoil: func(_ *testing.T, w *world) { w.doc.breaks = []byte("old") }, want: "something else", restarts: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := furnished(t)
-			before := w.lay(t)
-			j := must(w.journal())
 			if test.spoil != nil {
 				test.spoil(t, w)
 			}
+			before := w.lay(t)
+			j := must(w.journal())
 			r := w.runner(nil)
 			err := r.Apply(t.Context(), j, func(context.Context) error { return test.check }, nil)
 			back := new(RolledBack)

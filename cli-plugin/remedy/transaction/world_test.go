@@ -3,6 +3,7 @@ package transaction
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,12 +12,15 @@ import (
 
 	"github.com/docker-stig/docker-stig/cli-plugin/change"
 	"github.com/docker-stig/docker-stig/cli-plugin/change/disk"
+	"github.com/docker-stig/docker-stig/cli-plugin/change/program"
 	"github.com/docker-stig/docker-stig/cli-plugin/remedy/engine"
 	"github.com/docker-stig/docker-stig/shared/stig"
 )
 
 // A world is a folder with files, and a transaction over them: one is edited,
-// one changes its mode, one is taken away, and one is made in new folders.
+// one changes its mode, one is taken away, and one is made in new folders; a
+// program makes a folder, and as rpm with a key, neither twice, nor takes it away
+// twice; and a document is put.
 type world struct {
 	dir    string
 	engine *fakeEngine
@@ -71,6 +75,7 @@ func (w *world) journal() (*Journal, error) {
 		step.Config = edit.name == "daemon.json"
 		j.Steps = append(j.Steps, step)
 	}
+	j.Steps = append(j.Steps, w.program())
 	before, err := w.doc.Read(context.Background())
 	if err != nil {
 		return nil, err
@@ -80,6 +85,32 @@ func (w *world) journal() (*Journal, error) {
 		Before: disk.State{}.With(before), After: disk.State{}.With([]byte("new")),
 	})
 	return j, nil
+}
+
+// program is the step that makes the folder.
+func (w *world) program() Step {
+	made := w.path("imported")
+	return Step{Subject: "the folder", Serves: []stig.ID{"X"}, Run: []string{"mkdir", made}, Back: []string{"rmdir", made}, Done: []string{"test", "-d", made}}
+}
+
+// runs runs the programs of a transaction, which may fail before they have done
+// anything, and after.
+func runs(before func(step, path string) error) func(context.Context, []string) error {
+	if before == nil {
+		before = func(string, string) error { return nil }
+	}
+	return func(ctx context.Context, argv []string) error {
+		if argv[0] == "nothing" {
+			return nil
+		}
+		if err := before("run", argv[0]); err != nil {
+			return err
+		}
+		if out, err := program.Run(ctx, argv...); err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out)
+		}
+		return before("ran", argv[0])
+	}
 }
 
 // ownGroup is another group, where one may be given.
@@ -98,7 +129,7 @@ func (w *world) runner(before func(step, path string) error) Runner {
 		Now:       func() time.Time { return time.Date(2026, 11, 30, 10, 15, 0, 0, time.UTC) },
 		Engine:    func(*engine.Dockerd) Engine { return w.engine },
 		Documents: func(string) (Document, error) { return w.doc, nil },
-		Program:   func(context.Context, []string) error { return nil },
+		Program:   runs(before),
 		Talk:      func(string) {},
 	}
 }
