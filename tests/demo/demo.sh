@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tells the story of docker-stig on a real engine, registry and Notary server:
-# sign, verify, enforce, check, fix. Exits 0 only if each step did what the
+# sign, verify, enforce, check, fix, undo. Exits 0 only if each step did what the
 # story says; everything it started is taken down again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -106,6 +106,10 @@ refused "$(docker image inspect --format '{{.Id}}' "$app:unsigned")"
 chapter "Nor is a signed image given its host"
 refused --volume /:/host "$app:1"
 
+chapter "Unless somebody signs it: no image is pulled for that"
+run 0 docker stig trust sign --yes "$app:unsigned"
+run 0 docker stig trust verify "$app:unsigned"
+
 chapter "What was decided"
 run 0 docker stig authz status
 run 0 docker stig authz log --file "$work/decisions.log"
@@ -121,6 +125,11 @@ export STIG_SITE=$work/site.yaml
 run 2 docker stig check V-235847
 run 0 docker stig fix V-235847 --yes
 run 0 docker stig check V-235847
+
+chapter "What was fixed can be taken back"
+run 0 docker stig history
+run 0 docker stig undo --yes
+run 2 docker stig check V-235847
 
 chapter "And the engine's own package"
 run 2 docker stig check V-235788
