@@ -63,3 +63,9 @@ func enginePath(ctx context.Context, address string) string {
 	}
 	return path
 }
+
+// PackageProof is what Package says, asked once: it reads and counts whole
+// lists of packages.
+func (h *Host) PackageProof(ctx context.Context) (packages.Proof, error) {
+	return h.proof.get(func() (packages.Proof, error) { return h.Package(ctx) })
+}

@@ -85,6 +85,7 @@ type Host struct {
 	processes    memo[map[string]processes]
 	volumes      memo[byVolumeName]
 	dockerd      memo[*Dockerd]
+	proof        memo[packages.Proof]
 }
 
 // Held is what an engine holds under a name or an ID.

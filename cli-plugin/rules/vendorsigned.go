@@ -57,7 +57,7 @@ func checkVendorSigned(ctx context.Context, h *host.Host) ([]stig.Finding, error
 // judgePackage is the package half.
 func judgePackage(ctx context.Context, h *host.Host) stig.Finding {
 	const object = "engine package"
-	proof, err := h.Package(ctx)
+	proof, err := h.PackageProof(ctx)
 	if refused := new(packages.Refused); errors.As(err, &refused) {
 		return stig.Finding{Object: object, Status: stig.Open, Details: refused.Error(), Evidence: refused.Facts}
 	}
