@@ -170,14 +170,8 @@ type Wanted struct {
 // Subject says what is changed, to a person.
 func (c Change) Subject() string {
 	switch {
-	case c.Option != nil:
-		return c.Option.File
-	case c.Owner != nil:
-		return c.Owner.Path
-	case c.File != nil:
-		return c.File.Path
-	case c.Lines != nil:
-		return c.Lines.Path
+	case c.Path() != "":
+		return c.Path()
 	case c.Setting != nil:
 		return c.Setting.Title
 	case c.Engine != nil:
